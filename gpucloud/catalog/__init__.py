@@ -1,0 +1,1 @@
+"""The catalog edge: finds the CSV tables, validates them and answers queries from an SQLite index."""

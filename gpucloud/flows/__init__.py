@@ -1,0 +1,1 @@
+"""The floor where decisions meet effects: plans are applied, runs are followed."""

@@ -1,0 +1,1 @@
+"""The cloud edge: one driver per cloud behind the same three verbs."""

@@ -1,0 +1,1 @@
+"""The SSH edge: connections, host key proof, file sync, detached runs."""

@@ -1,0 +1,1 @@
+"""The view edge: the same result as a table, JSON, CSV or Markdown."""
