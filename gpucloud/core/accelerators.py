@@ -68,10 +68,11 @@ def _matches(name: str, cards: tuple[Accelerator, ...], aliases: Mapping[str, st
 def _of_family_and_memory(wanted: str, cards: tuple[Accelerator, ...]) -> tuple[str, ...]:
     match = _MEMORY_SUFFIX.fullmatch(wanted)
     if match is None:
-        return ()
+        return tuple(card.name for card in cards if card.name.casefold().startswith(wanted + "-"))
     stem, memory = match[1], float(match[2])
-    return tuple(
-        card.name
-        for card in cards
-        if card.memory_gib == memory and (card.family.casefold() == stem or card.name.casefold().startswith(stem + "-"))
-    )
+    of_memory = (card for card in cards if card.memory_gib == memory)
+    return tuple(card.name for card in of_memory if _is_of(card, stem))
+
+
+def _is_of(card: Accelerator, stem: str) -> bool:
+    return card.family.casefold() == stem or card.name.casefold().startswith(stem + "-")

@@ -22,7 +22,7 @@ MACHINE_STATES = ("pending", "running", "stopping", "stopped", "failed", "preemp
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the cloud says we are. `account` is the account, project or subscription; `owner` its short hash."""
+    """Who the cloud says we are: `account`, project or subscription; `owner` is its short hash."""
 
     cloud: str
     account: str

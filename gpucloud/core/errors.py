@@ -1,11 +1,11 @@
 """The family tree of everything that can go wrong, with the exit code and the next step of each.
 
-    GpucloudError
-      UsageError (2)        NothingFits (3)       CredentialsError, PermissionDenied, NotRegistered (4)
-      CapacityError, QuotaError (5)
-      CloudError (6): ThrottledError, NotOffered, PolicyError, BadRequest, AmbiguousError
-      HostError (7): Unreachable, HostKeyError, SyncError, BootstrapError, WaitTimeout
-      StateConflict (8)     CleanupIncomplete (9)     Interrupted (130)
+GpucloudError
+  UsageError (2)        NothingFits (3)       CredentialsError, PermissionDenied, NotRegistered (4)
+  CapacityError, QuotaError (5)
+  CloudError (6): ThrottledError, NotOffered, PolicyError, BadRequest, AmbiguousError
+  HostError (7): Unreachable, HostKeyError, SyncError, BootstrapError, WaitTimeout
+  StateConflict (8)     CleanupIncomplete (9)     Interrupted (130)
 """
 
 from __future__ import annotations

@@ -1,0 +1,82 @@
+"""How a failed command ends: one sentence, one hint, the right exit code; a traceback only with `--debug`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TextIO
+
+from gpucloud.cli.options import Globals
+from gpucloud.core.errors import GpucloudError, Interrupted, UsageError
+
+
+def report(error: BaseException, words: list[str], options: Globals) -> int:
+    """Print `error` on stderr as a sentence or a JSON object and return the exit code."""
+    if isinstance(error, BrokenPipeError):
+        return _reader_left()
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 0
+    if options.debug or "--debug" in words:
+        import traceback
+
+        traceback.print_exception(error)
+    ours = explain(error)
+    show(ours, _wants_json(words, options), sys.stderr)
+    return ours.exit_code
+
+
+def explain(error: BaseException) -> GpucloudError:
+    """The member of our family that says what `error` means to the user."""
+    if isinstance(error, GpucloudError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("Interrupted.", "Nothing was lost; `gpucloud ls` shows what exists.")
+    parse = getattr(error, "format_message", None)  # the parser's own errors, in whichever module Typer keeps them
+    if parse is not None:
+        return UsageError(_sentence(parse()), _usage_hint(error))
+    if type(error).__name__ == "Abort":
+        return Interrupted("Stopped at the question; nothing was changed.", "Use --yes to answer yes.")
+    if isinstance(error, OSError):
+        return _from_os(error)
+    kind = type(error).__name__
+    return GpucloudError(f"A bug in gpucloud: {kind}: {error}", "Run it again with --debug and report the traceback.")
+
+
+def _from_os(error: OSError) -> GpucloudError:
+    where = f" ({error.filename})" if error.filename else ""
+    sentence = f"The system refused: {error.strerror or error}{where}."
+    return GpucloudError(sentence, "Check the path, its permissions and the free space, then try again.")
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else text + "."
+
+
+def _usage_hint(error: BaseException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"See `{context.command_path} --help`." if context is not None else "See `gpucloud --help`."
+
+
+def show(error: GpucloudError, as_json: bool, stream: TextIO) -> None:
+    """The error as it is printed."""
+    if as_json:
+        print(json.dumps(error.as_json(), indent=2), file=stream)
+        return
+    print(f"Error: {error.message}", file=stream)
+    if error.hint:
+        print(f"  {error.hint}", file=stream)
+
+
+def _wants_json(words: list[str], options: Globals) -> bool:
+    if options.output == "json":
+        return True
+    joined = " ".join(words)
+    return any(form in f"{joined} " for form in ("-o json ", "--output json ", "--output=json ", "-ojson "))
+
+
+def _reader_left() -> int:
+    """`gpucloud … | head`: the reader has enough. Not an error worth a word."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    return 0
