@@ -1,0 +1,44 @@
+# gpucloud: `make demo` shows it, `make test` proves it; each does its own set-up.
+VENV ?= .venv
+PY = $(VENV)/bin/python
+WORKERS ?= auto
+
+.PHONY: help demo test lint format bench docs wheel clean golden
+
+help:
+	@echo "make demo    compare, up, run, logs, pull, cost, down on the local cloud (two minutes)"
+	@echo "make test    all tests        make lint    ruff and mypy        make bench   speed, as ratios"
+	@echo "make docs    docs/cli.md      make wheel   sdist and wheel      make clean   remove what was built"
+
+$(VENV)/.ready-demo: pyproject.toml tools/make_venv.sh
+	@sh tools/make_venv.sh "$(VENV)" demo
+
+$(VENV)/.ready-dev: pyproject.toml tools/make_venv.sh
+	@sh tools/make_venv.sh "$(VENV)" dev
+
+demo: $(VENV)/.ready-demo
+	@sh tools/demo.sh "$(VENV)"
+
+test: lint
+	$(PY) -m pytest -n $(WORKERS)
+
+lint: $(VENV)/.ready-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(VENV)/.ready-dev
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: $(VENV)/.ready-dev
+	$(PY) -m tests.bench
+
+docs golden: $(VENV)/.ready-dev
+	$(PY) -m tools.cli_docs
+
+wheel: $(VENV)/.ready-dev
+	$(PY) -m build --no-isolation --outdir dist .
+
+clean:
+	rm -rf "$(VENV)" dist build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

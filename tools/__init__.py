@@ -1,0 +1,1 @@
+"""Maintainers' programs: rebuild the catalog, the command reference and the golden help pages."""
