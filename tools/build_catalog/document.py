@@ -6,7 +6,9 @@ from pathlib import Path
 
 from tools.build_catalog.ledger import Ledger
 
-MARKS = {name: (f"<!-- {name}: made by tools/build_catalog -->", f"<!-- end of {name} -->") for name in ("files", "tables")}
+MARKS = {
+    name: (f"<!-- {name}: made by tools/build_catalog -->", f"<!-- end of {name} -->") for name in ("files", "tables")
+}
 
 
 def refresh(page: Path, ledger: Ledger, counts: dict[str, int]) -> None:
@@ -27,14 +29,17 @@ def _files(counts: dict[str, int]) -> str:
 
 def _tables(ledger: Ledger) -> str:
     lines = ["| source table | rows | used | became | left out, and why |", "|---|---:|---:|---|---|"]
-    for table, count in sorted(ledger.rows_read.items()):
-        lines.append(f"| `{table}` | {count} | {ledger.rows_used[table]} | {_made(ledger, table)} | {_left(ledger, table)} |")
+    for table in sorted({*ledger.rows_read, *(name for name, _ in ledger.rows_made)}):
+        counts = f"{ledger.rows_read[table]} | {ledger.rows_used[table]}"
+        lines.append(f"| `{table}` | {counts} | {_made(ledger, table)} | {_left(ledger, table)} |")
     return "\n".join(lines)
 
 
 def _made(ledger: Ledger, table: str) -> str:
     made = sorted((file, count) for (name, file), count in ledger.rows_made.items() if name == table)
-    return "<br>".join(f"{count} in `{file}`" for file, count in made) or "part of other rows"
+    if not made:
+        return "part of other rows" if ledger.rows_used[table] else "nothing"
+    return "<br>".join(f"{count} in `{file}`" for file, count in made)
 
 
 def _left(ledger: Ledger, table: str) -> str:

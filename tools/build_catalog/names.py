@@ -14,7 +14,9 @@ class Names:
     """The typed name tables: one name per source spelling, and what single clouds are known to use."""
 
     def __init__(self) -> None:
-        self._by_name = {(row["source_name"], row["gpu_memory_gib"]): row["accelerator"] for row in typed("source_names")}
+        self._by_name = {
+            (row["source_name"], row["gpu_memory_gib"]): row["accelerator"] for row in typed("source_names")
+        }
         self._forms = typed("forms")
 
     def canonical(self, source_name: str, gpu_memory_gib: str = "") -> str:
@@ -26,7 +28,11 @@ class Names:
         """The accelerator of a priced machine, and a flag where the cloud does not state the form."""
         source_name, memory = row["accelerator"], row["gpu_memory_gib"]
         for rule in self._forms:
-            if rule["cloud"] == cloud and rule["source_name"] == source_name and fnmatchcase(instance_type, rule["pattern"]):
+            if (
+                rule["cloud"] == cloud
+                and rule["source_name"] == source_name
+                and fnmatchcase(instance_type, rule["pattern"])
+            ):
                 name = rule["accelerator"] or self.canonical(source_name, memory)
                 return name, ("form_assumed",) if rule["assumed"] == "yes" else ()
         name = self.canonical(source_name, memory)

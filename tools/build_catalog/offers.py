@@ -102,11 +102,15 @@ def _markets(base: Row, row: Row, flags: Sequence[str], terms: Terms) -> list[Ro
     rows = []
     if on_demand or not spot:
         missing = [] if on_demand else ["no_price_published"]
-        rows.append({**base, "market": "on-demand", "usd_per_hour": on_demand, "flags": joined([*plain_flags, *missing])})
+        rows.append(
+            {**base, "market": "on-demand", "usd_per_hour": on_demand, "flags": joined([*plain_flags, *missing])}
+        )
     if spot or any(flag.startswith("spot_placeholder") for flag in flags):
         status, verdict = _spot_verdict(base["status"], on_demand, spot)
         all_flags = joined([*kept, *verdict, *terms.spot_flags, *([] if spot else ["no_price_published"])])
-        rows.append({**base, "market": "spot", "usd_per_hour": spot, **terms.spot, "status": status, "flags": all_flags})
+        rows.append(
+            {**base, "market": "spot", "usd_per_hour": spot, **terms.spot, "status": status, "flags": all_flags}
+        )
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from statistics import median
 
 from tools.build_catalog.offers import OfferBook
@@ -16,9 +17,9 @@ def mark_outliers(book: OfferBook) -> int:
     return sum(_mark(offers.values()) for offers in book.by_cloud.values())
 
 
-def _mark(offers: object) -> int:
+def _mark(offers: Iterable[Row]) -> int:
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for offer in offers:  # type: ignore[attr-defined]
+    for offer in offers:
         if offer["usd_per_hour"] and offer["price_kind"] != "community":
             groups[offer["instance_type"], offer["market"]].append(offer)
     marked = 0

@@ -11,7 +11,7 @@ def sources(files: dict[str, list[Row]], ledger: Ledger) -> list[Row]:
     rows = {row["source"]: row for row in typed("sources")}
     ledger.opened("typed/sources.csv", len(rows))
     used = {row["source"] for file in files.values() for row in file if "source" in row}
-    used |= {row["source"] for row in typed("billing")} | {row["source"] for row in rows.values() if row["note"].startswith("basis of")}
+    used |= {row["source"] for row in typed("billing")}
     missing = sorted(used - set(rows))
     if missing:
         raise SystemExit(f"no such source: {', '.join(missing)}")
