@@ -142,7 +142,7 @@ def _link(row: Row, accelerator: str) -> str:
 def _flags(row: Row, accelerator: str) -> list[str]:
     flags = []
     if row["source"].startswith(("lambda", "tensorflow")):
-        machine = row["notes"].split(";")[0].replace("; batch per GPU", "")
+        machine = row["notes"].split(";")[0].removesuffix(" real data").removesuffix(" synthetic data")
         flags.append(f"machine={machine}")
     if "real data" in row["notes"]:
         flags.append("real_data")

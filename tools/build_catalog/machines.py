@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from tools.build_catalog.tables import Row, typed
+from tools.build_catalog.tables import Row, plain, typed
 
+GB_PER_GIB = 2**30 / 10**9
 SPEC = ("accelerator", "accelerator_count", "vcpus", "memory_gib", "gpu_memory_gib")
 
 
@@ -16,6 +17,7 @@ class Machines:
 
     _rows: dict[tuple[str, str], Row] = field(default_factory=dict)
     _traits: list[Row] = field(default_factory=lambda: typed("machine_traits"))
+    _aws: dict[str, Row] = field(default_factory=lambda: {row["instance_type"]: row for row in typed("aws_machines")})
 
     def add(self, cloud: str, instance_type: str, spec: Row) -> tuple[str, ...]:
         """Register a machine; returns the flag of an offer whose table describes it otherwise."""
@@ -34,6 +36,7 @@ class Machines:
         cloud, instance_type = key
         spec = self._rows[key]
         trait = self._trait(cloud, instance_type)
+        aws = self._aws.get(instance_type, {}) if cloud == "aws" else {}
         several = float(spec["accelerator_count"]) > 1
         return {
             "cloud": cloud,
@@ -41,7 +44,10 @@ class Machines:
             **spec,
             "arch": trait["arch"],
             "intra_link": trait["intra_link"] if several else "",
-            "fabric": trait["fabric"],
+            "fabric": f"efa-{aws['efa_gbit_s']}g" if aws.get("efa_gbit_s") else trait["fabric"],
+            "local_ssd_gib": plain(round(float(aws["local_ssd_gb"]) / GB_PER_GIB, 1))
+            if aws.get("local_ssd_gb")
+            else "",
             "stop_supported": trait["stop_supported"],
             "status": next(s for s in ("current", "suspect", "retired") if s in statuses),
         }
