@@ -13,7 +13,10 @@ OUTLIER_FACTOR = 3.0
 
 
 def mark_outliers(book: OfferBook) -> int:
-    """Mark current offers beyond 3 x the median of their type and market over regions; returns how many."""
+    """Mark offers far from the median of their type and market over regions; returns how many became suspect.
+
+    Above three times the median is suspect. Below a third of it is only flagged: spot prices do fall that low.
+    """
     return sum(_mark(offers.values()) for offers in book.by_cloud.values())
 
 
@@ -26,8 +29,17 @@ def _mark(offers: Iterable[Row]) -> int:
     for group in groups.values():
         middle = median(float(offer["usd_per_hour"]) for offer in group)
         for offer in group:
-            if float(offer["usd_per_hour"]) > OUTLIER_FACTOR * middle:
-                marked += offer["status"] == "current"
-                offer["status"] = "suspect" if offer["status"] == "current" else offer["status"]
-                offer["flags"] = joined([*offer["flags"].split(";"), "beyond_3x_median"])
+            marked += _compare(offer, float(offer["usd_per_hour"]) / middle)
     return marked
+
+
+def _compare(offer: Row, ratio: float) -> bool:
+    """Flag one offer by its price over the median; true when that made it suspect."""
+    if ratio > OUTLIER_FACTOR:
+        offer["flags"] = joined([*offer["flags"].split(";"), "beyond_3x_median"])
+        if offer["status"] == "current":
+            offer["status"] = "suspect"
+            return True
+    elif ratio < 1 / OUTLIER_FACTOR:
+        offer["flags"] = joined([*offer["flags"].split(";"), "below_third_of_median"])
+    return False
