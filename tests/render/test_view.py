@@ -1,0 +1,80 @@
+"""The same result as a table, JSON, CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpucloud.render.view import Column, View, plain, printable, show, table, usd
+
+COLUMNS = (
+    Column("name", "Name"),
+    Column("usd_per_hour", "USD/h", right=True, write=usd()),
+    Column("note", "Note"),
+    Column("source", "Source", wide=True),
+)
+ROWS = (
+    {"name": "p4d.24xlarge", "usd_per_hour": 21.957642, "note": "a | b", "source": "list"},
+    {"name": "evil\x1b[2J\nname", "usd_per_hour": None, "note": None, "source": "x"},
+)
+VIEW = View("compare", {"offers": [dict(row) for row in ROWS]}, COLUMNS, ROWS, notes=("2 offers.",))
+
+
+def shown(output: str, view: View = VIEW) -> str:
+    stream = io.StringIO()
+    show(view, output, stream)
+    return stream.getvalue()
+
+
+def test_json_is_one_object_with_exact_figures():
+    body = json.loads(shown("json"))
+    assert (body["version"], body["kind"]) == (1, "compare")
+    assert body["offers"][0]["usd_per_hour"] == 21.957642 and body["offers"][1]["usd_per_hour"] is None
+
+
+def test_csv_has_exact_figures_and_every_column():
+    rows = list(csv.DictReader(io.StringIO(shown("csv"))))
+    assert rows[0] == {"name": "p4d.24xlarge", "usd_per_hour": "21.957642", "note": "a | b", "source": "list"}
+    assert rows[1]["usd_per_hour"] == ""
+
+
+def test_the_table_is_aligned_and_leaves_wide_columns_to_wide():
+    lines = shown("table").splitlines()
+    assert lines[0].split() == ["Name", "USD/h", "Note"] and "21.96" in lines[2] and lines[-1] == "2 offers."
+    assert "Source" in shown("wide")
+
+
+def test_no_control_character_reaches_the_terminal():
+    for output in ("table", "wide", "markdown"):
+        assert "\x1b" not in shown(output) and "evil?[2J?name" in shown(output)
+
+
+def test_markdown_escapes_its_own_signs():
+    assert "a \\| b" in shown("markdown") and "---:" in shown("markdown")
+
+
+def test_an_empty_view_says_so():
+    assert shown("table", VIEW._replace(rows=(), empty="No offer.")) == "No offer.\n2 offers.\n"
+
+
+@given(st.integers(30, 120), st.lists(st.text(st.characters(codec="ascii"), max_size=60), min_size=1, max_size=5))
+def test_a_table_fits_its_width(width, names):
+    rows = [{"name": name or "x", "usd_per_hour": 1.0, "note": name[::-1]} for name in names]
+    for line in table(COLUMNS[:3], rows, width).splitlines():
+        assert len(line) <= width
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, ""), (True, "yes"), (8.0, "8"), (0.125, "0.125"), (["a", 1], "a, 1"), ("x", "x")]
+)
+def test_values_without_a_column_of_their_own(value, text):
+    assert plain(value) == text
+
+
+def test_printable_keeps_letters():
+    assert printable("é ok") == "é ok"
