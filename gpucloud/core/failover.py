@@ -1,0 +1,103 @@
+"""What an error of one attempt means for the offers that are still to be tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpucloud.core.errors import (
+    CapacityError,
+    CloudError,
+    CredentialsError,
+    GpucloudError,
+    NotRegistered,
+    PermissionDenied,
+    QuotaError,
+)
+from gpucloud.core.offers import Offer
+
+CLOUD = ("cloud",)
+REGION = ("cloud", "region")
+REGION_AND_MARKET = ("cloud", "region", "market")
+# What else an error rules out, by the fields that an offer shares with the refused one; codes that are
+# not listed end the whole `up`.
+RULES_OUT: Mapping[str, tuple[str, ...]] = {
+    "capacity": (),
+    "not_offered": (),
+    "bootstrap": (),
+    "quota": REGION_AND_MARKET,
+    "throttled": REGION,
+    "policy": REGION,
+    "credentials": CLOUD,
+    "permission": CLOUD,
+    "not_registered": CLOUD,
+}
+
+
+@dataclass(frozen=True)
+class RuledOut:
+    """The places and clouds that need not be asked any more in this round."""
+
+    places: frozenset[tuple[tuple[str, str], ...]] = field(default_factory=frozenset)
+
+    def after(self, code: str, offer: Offer) -> RuledOut:
+        """With what a refusal of `offer` rules out."""
+        shared = RULES_OUT.get(code, ())
+        return RuledOut(self.places | {_key(offer, shared)}) if shared else self
+
+    def covers(self, offer: Offer) -> bool:
+        """Whether trying this offer is known to be in vain."""
+        return any(_key(offer, shared) in self.places for shared in (CLOUD, REGION, REGION_AND_MARKET))
+
+
+def _key(offer: Offer, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, str(getattr(offer, name))) for name in names)
+
+
+def goes_on(code: str) -> bool:
+    """Whether the next offer is tried after this error."""
+    return code in RULES_OUT
+
+
+def nothing_started(tried: Sequence[Mapping[str, Any]]) -> GpucloudError:
+    """The error for a list that is used up: lack of room first, then who we are, then what the cloud said."""
+    codes = [str(line["outcome"]) for line in tried]
+    kinds: tuple[type[GpucloudError], ...] = (
+        CapacityError,
+        QuotaError,
+        CredentialsError,
+        PermissionDenied,
+        NotRegistered,
+    )
+    for kind in kinds:
+        if kind.code in codes:
+            return kind(_sentence(kind.code, tried), HINTS[kind.code], attempts=list(tried))
+    return CloudError(_sentence(codes[-1] if codes else "", tried), HINTS[""], attempts=list(tried))
+
+
+HINTS = {
+    "capacity": "Try later with --wait-capacity 6h, or allow more regions, clouds or GPUs.",
+    "quota": "Ask the cloud for more quota, or allow other regions and clouds; `gpucloud check` shows the limits.",
+    "credentials": "See `gpucloud check` for the identity of each cloud.",
+    "permission": "See `gpucloud check` for the identity of each cloud.",
+    "not_registered": "Switch the service on in the cloud's console, then repeat.",
+    "": "Every attempt with its reason is listed above.",
+}
+WORDS = {
+    "capacity": "no capacity",
+    "quota": "no quota",
+    "credentials": "no usable credentials",
+    "permission": "no permission",
+    "not_registered": "a service that is not switched on",
+    "bootstrap": "machines that are not as ordered",
+    "throttled": "too many requests",
+}
+
+
+def _sentence(code: str, tried: Sequence[Mapping[str, Any]]) -> str:
+    count = len(tried)
+    last = next((line for line in reversed(tried) if line["outcome"] == code), None)
+    reason = str(last["message"]).rstrip(".") if last and last.get("message") else WORDS.get(code, code)
+    where = "1 attempt" if count == 1 else f"{count} attempts"
+    return f"Nothing could be started in {where}: {reason}."
