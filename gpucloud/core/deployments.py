@@ -75,8 +75,8 @@ class Attempt:
 
     @property
     def visible(self) -> bool:
-        """Whether the cloud has shown every machine at least once: only then an empty look means gone."""
-        return self.seen >= {item.id for item in self.resources if item.kind == "machine"}
+        """Whether the cloud has shown everything it acknowledged: only then an empty look means gone."""
+        return self.seen >= {item.id for item in self.resources}
 
     @property
     def usd_per_hour(self) -> float | None:

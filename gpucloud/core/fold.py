@@ -250,7 +250,8 @@ def _seen(now: Deployment, event: Event) -> Deployment:
     data = event.data
     attempt = now.attempt(data["attempt"])
     states = data.get("states", {})
-    seen = attempt.seen | {key for key, state in states.items() if state != "gone"}
+    shown = {key for key, state in states.items() if state != "gone"} | {r["id"] for r in data.get("resources", ())}
+    seen = attempt.seen | shown
     changed = _on_attempt(now, event, states={**attempt.states, **states}, seen=seen)
     if data.get("resources"):
         changed = _endpoints(changed, event)

@@ -1,0 +1,68 @@
+"""`check`: which clouds can be used, as whom, and how much of what they allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from gpucloud.core.answers import quota_json
+from gpucloud.core.cloud import Identity, Quota, TellsQuotas
+from gpucloud.core.errors import GpucloudError
+from gpucloud.flows.context import Context
+from gpucloud.providers.registry import known_clouds
+
+
+@dataclass(frozen=True)
+class CloudCheck:
+    """One cloud: usable, or the reason and what to do."""
+
+    cloud: str
+    usable: bool
+    identity: Identity | None = None
+    reason: str = ""
+    hint: str = ""
+    quotas: tuple[Quota, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of `clouds`."""
+        who = self.identity
+        return {
+            "cloud": self.cloud,
+            "usable": self.usable,
+            "identity": (who.principal or who.account) if who else None,
+            "account": who.account if who else None,
+            "via": (who.via or None) if who else None,
+            "reason": " ".join(filter(None, (self.reason, self.hint))) or None,
+            "quotas": [quota_json(quota) for quota in self.quotas],
+        }
+
+
+def check(ctx: Context, clouds: Sequence[str] = ()) -> list[CloudCheck]:
+    """Ask them all at once, in the order given; without names, every cloud that gpucloud knows of."""
+    wanted = tuple(clouds) or tuple(dict.fromkeys((*known_clouds(), *ctx.clouds.usual())))
+    with ThreadPoolExecutor(max(1, len(wanted))) as pool:
+        return list(pool.map(lambda cloud: _check(ctx, cloud, named=bool(clouds)), wanted))
+
+
+def _check(ctx: Context, cloud: str, named: bool) -> CloudCheck:
+    try:
+        identity = ctx.clouds.identity(cloud)
+    except ImportError as error:
+        return CloudCheck(cloud, False, reason=str(error))
+    except GpucloudError as error:
+        if named and error.code == "usage" and cloud not in known_clouds():
+            raise
+        return CloudCheck(cloud, False, reason=error.message, hint=error.hint)
+    return _with_quotas(ctx, cloud, identity)
+
+
+def _with_quotas(ctx: Context, cloud: str, identity: Identity) -> CloudCheck:
+    provider = ctx.clouds.open(cloud)
+    if not isinstance(provider, TellsQuotas):
+        return CloudCheck(cloud, True, identity)
+    try:
+        return CloudCheck(cloud, True, identity, quotas=tuple(provider.quotas()))
+    except GpucloudError as error:
+        return CloudCheck(cloud, True, identity, f"quotas are not known: {error.message}", error.hint)

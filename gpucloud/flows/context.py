@@ -1,0 +1,134 @@
+"""What every flow is given: the home, the journal, the clouds, the clock, and a voice."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Protocol
+
+from gpucloud.core.cloud import Identity, Provider, Resource
+from gpucloud.core.deployments import SettlingRule
+from gpucloud.core.errors import CredentialsError, UsageError
+from gpucloud.providers import registry
+from gpucloud.providers.site import Site
+from gpucloud.state.home import Home
+from gpucloud.state.journal import Journal
+
+
+class Narrator(Protocol):
+    """Says on stderr what is going on."""
+
+    def __call__(self, sentence: str) -> None: ...
+
+
+class Readiness(Protocol):
+    """How a machine is proved to be ours and as ordered. Every call is one bounded try."""
+
+    def prove(self, resource: Resource, proof_token: str, deployment_id: str) -> str:
+        """The host key line it proved. Unreachable or HostKeyError: not ready yet."""
+        ...
+
+    def gpus(self, resource: Resource) -> Sequence[str]:
+        """The lines of `nvidia-smi -L` on a proved machine; empty where there is none."""
+        ...
+
+    def greet(self, resource: Resource) -> None:
+        """Connect against the pinned key. Unreachable: not yet; HostKeyError: fatal."""
+        ...
+
+    def remember(self, name: str, deployment_id: str, nodes: Sequence[Resource]) -> None:
+        """Let plain `ssh NAME` reach the nodes, strictly checked."""
+        ...
+
+    def forget(self, name: str, deployment_id: str) -> None:
+        """Undo `remember`; safe to repeat."""
+        ...
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Every waiting time, in seconds; the environment's `GPUCLOUD_WAIT_…` changes one (tests shorten them)."""
+
+    settle_gap: float = 60.0  # between the first and the last empty look
+    settle_quiet: float = 900.0  # from the last possible sending to the last empty look
+    settle: float = 90.0  # how long `down` itself waits for a request to settle
+    destroy: float = 600.0  # until removed things are confirmed to be gone
+    destroy_again: float = 30.0  # before the same removal is asked for again
+    silent: float = 30.0  # for regions that do not answer
+    lock: float = 60.0  # for a running `up` to let go
+    throttle: float = 300.0  # of "too many requests" for one attempt
+    change: float = 600.0  # until a machine has stopped or started
+    poll: float = 0.2  # first pause between two looks; grows to poll_max
+    poll_max: float = 5.0
+    capacity: float = 60.0  # between two rounds of --wait-capacity
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Waits:
+        """The defaults, changed by variables such as `GPUCLOUD_WAIT_SETTLE_QUIET=5`."""
+        found = {spec.name: environ.get(f"GPUCLOUD_WAIT_{spec.name.upper()}") for spec in fields(cls)}
+        return replace(cls(), **{name: _seconds(name, text) for name, text in found.items() if text})
+
+    @property
+    def settling(self) -> SettlingRule:
+        return SettlingRule(2, self.settle_gap, self.settle_quiet)
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"GPUCLOUD_WAIT_{name.upper()}={text} is not a number of seconds.", "Write 5.") from None
+
+
+class Clouds:
+    """The drivers, opened once each, and who we are there, asked once each."""
+
+    def __init__(self, site: Site, opened: Mapping[str, Provider] | None = None) -> None:
+        self._site = site
+        self._opened: dict[str, Provider] = dict(opened or {})
+        self._identities: dict[str, Identity] = {}
+
+    def open(self, name: str) -> Provider:
+        """The driver of that cloud. Raises UsageError for one that is not known."""
+        if name not in self._opened:
+            self._opened[name] = registry.open_provider(name, self._site)
+        return self._opened[name]
+
+    def usual(self) -> tuple[str, ...]:
+        """The clouds to ask when nobody says which."""
+        return tuple(dict.fromkeys((*self._opened, *registry.usual_clouds(self._site))))
+
+    def identity(self, name: str) -> Identity:
+        """Who we are at that cloud. Raises CredentialsError."""
+        if name not in self._identities:
+            self._identities[name] = self.open(name).identity()
+        return self._identities[name]
+
+    def of_account(self, name: str, account: str) -> Provider:
+        """The driver, when it speaks for that account; else CredentialsError that names the right one."""
+        identity = self.identity(name)
+        if account and identity.account != account:
+            raise CredentialsError(
+                f"This was made with account {account} of {name}, but the credentials now are for {identity.account}.",
+                f"Use the credentials of {account}, then repeat.",
+            )
+        return self.open(name)
+
+
+@dataclass(frozen=True)
+class Context:
+    """The outside of a flow; tests give their own clock, sleep, clouds and readiness."""
+
+    home: Home
+    journal: Journal
+    clouds: Clouds
+    readiness: Readiness
+    public_key: Callable[[], str]  # the user's, made when there is none
+    narrate: Narrator = lambda sentence: None
+    waits: Waits = field(default_factory=Waits)
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    random: Callable[[int], bytes] = os.urandom
+    ask_remove: Callable[[str], bool] = lambda question: True  # after Ctrl-C in `up`; --no-input: yes
