@@ -109,8 +109,6 @@ def _wait_for_up(ctx: Context, deployment: Deployment, stack: ExitStack) -> None
 
 def clear_traces(ctx: Context, deployment: Deployment) -> None:
     """Remove what this home kept for it: one-time tokens, and its lines in the SSH files."""
-    for attempt in deployment.attempts:
-        ctx.home.proof_file(deployment.id, attempt.number).unlink(missing_ok=True)
     for left in ctx.home.keys.glob(f"proof-{deployment.id}-*"):
         left.unlink(missing_ok=True)
     ctx.readiness.forget(deployment.name, deployment.id)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from gpucloud.core.answers import orphan_json, resource_json
 from gpucloud.core.cloud import Identity, Resource, Scan
 from gpucloud.core.errors import CleanupIncomplete, GpucloudError
 from gpucloud.core.names import owner_hash
@@ -50,9 +52,25 @@ class GcResult:
     remaining: tuple[Resource, ...] = ()
     error: GpucloudError | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """The fields of the outward contract."""
+        return {
+            "orphans": [orphan_json(orphan.resource, orphan.word) for orphan in self.plan.orphans],
+            "removed": [resource_json(item) for item in self.removed],
+            "remaining": [resource_json(item) for item in self.remaining],
+            "scanned": [{"cloud": cloud, "region": region} for cloud, region in self.plan.scanned],
+            "unscanned": [
+                {"cloud": cloud, "region": region or None, "reason": why}
+                for (cloud, region), why in self.plan.unscanned.items()
+            ],
+        }
 
-def plan(ctx: Context, clouds: Sequence[str] = (), named: Collection[str] = (), all_homes: bool = False) -> GcPlan:
+
+def plan_gc(
+    ctx: Context, named: Collection[str] = (), *, clouds: Sequence[str] = (), all_homes: bool = False
+) -> GcPlan:
     """Look everywhere. `named` are ids of resources or deployments to remove whoever's they are."""
+    sweep_tokens(ctx)
     wanted = tuple(clouds) or ctx.clouds.usual()
     used = _used(ctx, wanted)
     identities, scans = _scan_all(ctx, wanted)
@@ -60,6 +78,18 @@ def plan(ctx: Context, clouds: Sequence[str] = (), named: Collection[str] = (), 
     for cloud, scan in scans.items():
         found = _with(ctx, found, identities.get(cloud), cloud, scan, named, all_homes)
     return found
+
+
+def sweep_tokens(ctx: Context) -> None:
+    """Delete one-time tokens of deployments that are not live: nothing can prove itself with them any more.
+
+    The files are listed before the journal is read, so that of an `up` that begins now is never among them.
+    """
+    files = {path: path.name.removeprefix("proof-").rpartition("-")[0] for path in ctx.home.keys.glob("proof-*")}
+    live = {deployment.id for deployment in ctx.journal.present().live}
+    for path, deployment_id in files.items():
+        if deployment_id not in live:
+            path.unlink(missing_ok=True)
 
 
 def _used(ctx: Context, clouds: Sequence[str]) -> frozenset[Place]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from gpucloud.core.cloud import Guard, Identity, LaunchSpec, Quota, Resource, Scan
@@ -70,7 +71,7 @@ class FakeProvider:
             made = self._made(cloud, spec, rule)
         if fault in ("lost_after", "late", "half"):
             raise AmbiguousError("The connection was lost.")
-        return [resource_from(item) for item in made]
+        return [resource_from(deepcopy(item)) for item in made]
 
     def find(self, deployment_id: str | None, regions: Sequence[str] = ()) -> Scan:
         """What is visible now, by tag; regions that the script silences are `unscanned`."""
@@ -83,7 +84,7 @@ class FakeProvider:
                 scanned.append(region)
         with self._store.change() as cloud:
             self._age(cloud)
-            things = [item for item in cloud["things"].values() if item["visible_at"] <= self._clock()]
+            things = deepcopy([item for item in cloud["things"].values() if item["visible_at"] <= self._clock()])
         found = [resource_from(item) for item in things if item["region"] in scanned]
         chosen = [item for item in found if deployment_id in (None, item.deployment_id)]
         return Scan(tuple(chosen), tuple(scanned), unscanned)
