@@ -1,0 +1,102 @@
+"""The offers that `up` may try, in order: of the catalog for clouds, the provider's own for local and ssh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gpucloud.cli.outside import home
+from gpucloud.core.errors import NothingFits, UsageError
+from gpucloud.providers.registry import known_clouds
+
+if TYPE_CHECKING:
+    from gpucloud.catalog.catalog import Catalog
+    from gpucloud.cli.wishes import Wishes
+    from gpucloud.core.accelerators import GpuRequest
+    from gpucloud.core.offers import Offer
+    from gpucloud.flows.context import Context
+
+MOST_ATTEMPTS = 40  # offers behind the fortieth are as good as sold out
+
+
+def candidates(ctx: Context, wishes: Wishes) -> tuple[Offer, ...]:
+    """Offers in order of price, without the ones that no create request can buy. Raises NothingFits."""
+    from gpucloud.catalog.catalog import open_catalog
+    from gpucloud.core.cloud import SellsOffers
+
+    task, place = wishes.task, home()
+    if not (task.gpu or task.clouds or wishes.instance_type):
+        raise UsageError(
+            "What kind of machine is not said.",
+            "Name a GPU or a cloud: --gpu A100:8, or --cloud local for this machine.",
+        )
+    clouds = task.clouds or tuple(name for name in ctx.clouds.usual() if name not in ("local", "fake", "ssh"))
+    with open_catalog(place.catalog, place.cache) as catalog:
+        wanted = _requests(catalog, task.gpu)
+        found: list[Offer] = []
+        for cloud in dict.fromkeys(clouds or known_clouds()):
+            provider = ctx.clouds.open(cloud) if cloud in task.clouds else None
+            if provider is not None and isinstance(provider, SellsOffers):
+                found += [offer for offer in provider.offers() if _fits(offer, wanted, wishes)]
+            else:
+                found += _from_catalog(catalog, cloud, wanted, wishes)
+    if not found:
+        raise _nothing(wishes, clouds)
+    return tuple(sorted(found, key=_order)[:MOST_ATTEMPTS])
+
+
+def _requests(catalog: Catalog, texts: Sequence[str]) -> tuple[GpuRequest, ...]:
+    from gpucloud.core.accelerators import parse_request
+
+    if not texts:
+        return ()
+    cards, aliases = catalog.accelerators(), catalog.aliases()
+    return tuple(parse_request(text, cards, aliases) for text in texts)
+
+
+def _from_catalog(catalog: Catalog, cloud: str, wanted: tuple[GpuRequest, ...], wishes: Wishes) -> list[Offer]:
+    from gpucloud.core.query import OfferQuery
+
+    query = OfferQuery(
+        gpus=wanted,
+        clouds=(cloud,),
+        regions=wishes.task.regions,
+        market=wishes.task.market,
+        instance_types=(wishes.instance_type,) if wishes.instance_type else (),
+        all_regions=True,
+        provisionable_only=True,
+    )
+    return [offer for offer in catalog.offers(query) if wishes.zone in ("", offer.zone)]
+
+
+def _fits(offer: Offer, wanted: tuple[GpuRequest, ...], wishes: Wishes) -> bool:
+    task = wishes.task
+    if wanted and not any(_is_asked(offer, request) for request in wanted):
+        return False
+    if wishes.instance_type and offer.instance_type != wishes.instance_type:
+        return False
+    if wishes.zone and offer.zone != wishes.zone:
+        return False
+    return (not task.regions or offer.region in task.regions) and (task.market in ("any", offer.market))
+
+
+def _is_asked(offer: Offer, request: GpuRequest) -> bool:
+    named = offer.accelerator in request.accelerators
+    return named and request.count in (None, offer.accelerator_count)
+
+
+def _order(offer: Offer) -> tuple[float, str, str, str, str]:
+    price = float("inf") if offer.usd_per_hour is None else offer.usd_per_hour
+    return price, offer.cloud, offer.region, offer.zone, offer.instance_type
+
+
+def _nothing(wishes: Wishes, clouds: Sequence[str]) -> NothingFits:
+    task = wishes.task
+    what = " or ".join(task.gpu) or wishes.instance_type or "a machine"
+    where = ", ".join((*clouds, *task.regions, *filter(None, (wishes.zone,)))) or "any cloud with a driver"
+    hint = (
+        f"`gpucloud compare {task.gpu[0]}` shows what there is."
+        if task.gpu
+        else "`gpucloud compare` shows what there is."
+    )
+    return NothingFits(f"No {task.market} offer of {what} in {where} can be provisioned.", hint)

@@ -1,0 +1,76 @@
+"""`gpucloud stop`, `start` and `extend`: a deployment's power and its time."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpucloud.cli.options import current
+from gpucloud.cli.outside import confirm, context
+from gpucloud.cli.views import deployments_view
+from gpucloud.core.errors import UsageError
+from gpucloud.render.view import show
+
+if TYPE_CHECKING:
+    from gpucloud.core.deployments import Deployment
+
+Name = Annotated[str | None, typer.Argument(help="Which deployment; the only one by default.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")]
+MaxHours = Annotated[
+    str | None, typer.Option("--max-hours", metavar="H", help="The new time limit, as in 6h; 0: none.")
+]
+
+
+def stop(name: Name = None, yes: Yes = False, dry_run: DryRun = False) -> None:
+    """Switch a deployment off and keep its disk; the disk may still cost."""
+    from gpucloud.flows import changes
+
+    with context() as ctx:
+        planned = changes.plan_stop(ctx, name)
+        if not dry_run:
+            confirm(f"Stop {planned.deployment.name}?", yes)
+        _show("stop", planned.deployment if dry_run else changes.stop(ctx, planned), ctx.clock())
+
+
+def start(name: Name = None, max_hours: MaxHours = None, yes: Yes = False, dry_run: DryRun = False) -> None:
+    """Switch a stopped deployment on again, with a new deadline."""
+    from gpucloud.core.units import duration_s
+    from gpucloud.flows import changes
+
+    with context() as ctx:
+        limit = None if max_hours is None else duration_s(max_hours, "--max-hours")
+        planned = changes.plan_start(ctx, name, limit)
+        if not dry_run:
+            confirm(f"Start {planned.deployment.name}?", yes)
+        _show("start", planned.deployment if dry_run else changes.start(ctx, planned), ctx.clock())
+
+
+def extend(
+    words: Annotated[list[str], typer.Argument(metavar="[NAME] TIME", help="How much longer, as in 6h or 90m.")],
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Give a deployment more time."""
+    from gpucloud.core.units import duration_s
+    from gpucloud.flows import changes
+
+    if len(words) > 2:
+        raise UsageError("`extend` takes a name and a time.", "Write it like `gpucloud extend train 6h`.")
+    name, time_text = (words[0], words[1]) if len(words) == 2 else (None, words[0])
+    seconds = duration_s(time_text, "time")
+    if seconds <= 0:
+        raise UsageError("The time has to be more than nothing.", "Write it like 6h or 90m.")
+    with context() as ctx:
+        planned = changes.plan_extend(ctx, name, seconds)
+        if not dry_run:
+            confirm(f"Let {planned.deployment.name} run {time_text} longer?", yes)
+        _show("extend", planned.deployment if dry_run else changes.extend(ctx, planned), ctx.clock())
+
+
+def _show(kind: str, deployment: Deployment, now: float) -> None:
+    from gpucloud.core.answers import deployment_json
+
+    show(deployments_view(kind, [deployment_json(deployment, now)]), current().output, sys.stdout)

@@ -1,0 +1,92 @@
+"""A command with its input and output here: `exec`, on one node or on several at once."""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import BinaryIO, TextIO
+
+from gpucloud.core.cloud import Resource
+from gpucloud.core.errors import Unreachable
+from gpucloud.core.wire import WORK_DIR, Process, Transport
+from gpucloud.flows.lines import Lines
+from gpucloud.flows.machines import Dial, Fleet, Node
+from gpucloud.remote.verbs import through_any_shell
+
+CHUNK = 65536
+
+
+def command_line(transport: Transport, words: Sequence[str]) -> str:
+    """The exec text for a command in the work folder: one word is shell text, several are quoted."""
+    text = words[0] if len(words) == 1 else shlex.join(words)
+    folder = shlex.quote(f"{transport.base_dir}/{WORK_DIR}")
+    return through_any_shell(f"cd {folder} 2>/dev/null || cd; {text}")
+
+
+def execute(
+    dial: Dial,
+    machines: Sequence[Resource],
+    words: Sequence[str],
+    stdin: TextIO,
+    stdout: BinaryIO,
+    stderr: BinaryIO,
+    tty: bool = False,
+) -> int:
+    """Run it on every machine at once; the largest exit code. Input goes to a single machine only."""
+    several = len(machines) > 1
+    out, err = Lines(_writer(stdout), several), Lines(_writer(stderr), several)
+    codes: dict[int, int] = {}
+
+    def work(node: Node) -> None:
+        process = node.transport.run(command_line(node.transport, words), tty=tty)
+        _feed(process, None if several else stdin)
+        errors = threading.Thread(target=_copy, args=(process.read_error, err, node.rank), daemon=True)
+        errors.start()
+        _copy(process.read, out, node.rank)
+        errors.join()
+        codes[node.rank] = process.wait()
+        process.close()
+
+    with Fleet(machines, dial) as fleet:
+        from gpucloud.flows.session import on_all
+
+        on_all(fleet.nodes, work)
+    out.end()
+    err.end()
+    return max(codes.values())
+
+
+def _writer(stream: BinaryIO):  # type: ignore[no-untyped-def]
+    def write(data: bytes) -> None:
+        stream.write(data)
+        stream.flush()
+
+    return write
+
+
+def _copy(read, lines: Lines, rank: int) -> None:  # type: ignore[no-untyped-def]
+    while data := read(CHUNK):
+        lines.write(rank, data)
+
+
+def _feed(process: Process, stdin: TextIO | None) -> None:
+    """Pass our input on in the background, where there is any: a pipe or a file, not a terminal."""
+    if stdin is None or stdin.closed or stdin.isatty():
+        process.end_input()
+        return
+    threading.Thread(target=_pump, args=(process, stdin.fileno()), daemon=True).start()
+
+
+def _pump(process: Process, descriptor: int) -> None:
+    with suppress(Unreachable, OSError, ValueError):
+        while True:
+            select.select([descriptor], [], [])
+            data = os.read(descriptor, CHUNK)
+            if not data:
+                process.end_input()
+                return
+            process.write(data)

@@ -1,0 +1,72 @@
+"""Ranks, addresses and torchrun's words."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpucloud.core.errors import UsageError
+from gpucloud.core.launcher import (
+    World,
+    is_python,
+    launched_command,
+    launcher_words,
+    rank_environment,
+    rendezvous_port,
+    worst_exit,
+)
+
+TWO = World(("10.0.0.1", "10.0.0.2"), 8, 23456)
+ONE = World(("10.0.0.1",), 8, 23456)
+SCRIPT = ("python3", "train.py", "--epochs", "3")
+
+
+def test_every_node_knows_its_place():
+    assert rank_environment(TWO, 1) == {
+        "NODE_RANK": "1",
+        "NNODES": "2",
+        "MASTER_ADDR": "10.0.0.1",
+        "MASTER_PORT": "23456",
+        "GPUS_PER_NODE": "8",
+        "GPUCLOUD_NODE_IPS": "10.0.0.1 10.0.0.2",
+    }
+
+
+def test_torchrun_replaces_the_interpreter():
+    words = launcher_words("torchrun", SCRIPT, TWO, 1)
+    assert words[:3] == ("python3", "-m", "torch.distributed.run") and "--node_rank=1" in words
+    assert "--nproc_per_node=8" in words and "--master_port=23456" in words
+    assert launched_command(words, SCRIPT) == ("train.py", "--epochs", "3")
+
+
+def test_auto_leaves_a_single_node_and_shell_text_alone():
+    assert launcher_words("auto", SCRIPT, ONE, 0) == ()
+    assert launcher_words("auto", "make train", TWO, 0) == ()
+    assert launcher_words("auto", SCRIPT, TWO, 0) != ()
+    assert launcher_words("none", SCRIPT, TWO, 0) == ()
+    assert launched_command((), SCRIPT) == SCRIPT
+
+
+def test_torchrun_without_a_script_is_refused():
+    with pytest.raises(UsageError, match="python SCRIPT"):
+        launcher_words("torchrun", "make train", TWO, 0)
+
+
+def test_nodes_without_gpus_get_one_process():
+    assert "--nproc_per_node=1" in launcher_words("torchrun", SCRIPT, World(("a", "b"), 0, 1), 0)
+
+
+def test_runs_do_not_meet():
+    ports = {rendezvous_port(f"train/{number}") for number in range(200)}
+    assert len(ports) > 190 and all(20000 <= port < 30000 for port in ports)
+
+
+@pytest.mark.parametrize(
+    ("codes", "worst"), [({0: 0, 1: 0}, 0), ({0: 0, 1: 137}, 137), ({0: 3, 1: None}, None), ({}, None)]
+)
+def test_the_worst_exit_code_is_returned(codes, worst):
+    assert worst_exit(codes) == worst
+
+
+def test_what_counts_as_python():
+    assert is_python(SCRIPT) and is_python(("/usr/bin/python", "-m", "pkg"))
+    assert not is_python(("bash", "x.py")) and not is_python("python x.py") and not is_python(("python",))
