@@ -1,0 +1,29 @@
+"""`make bench`: every `bench_*.py` beside this file, as one table of ratios; ends with 1 when a bound was missed.
+
+python -m tests.bench [NAME]…     only those
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+from tests.bench.report import Row, table
+
+
+def main(wanted: list[str]) -> int:
+    """Run them one after the other."""
+    names = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))
+    rows: list[Row] = []
+    for name in names:
+        if wanted and name.removeprefix("bench_") not in wanted:
+            continue
+        print(f"{name} …", file=sys.stderr, flush=True)
+        rows += importlib.import_module(f"tests.bench.{name}").run()
+    print(table(rows))
+    return 1 if any(row.verdict == "MISSED" for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,49 @@
+"""Every test has a home of its own and no cloud of the user's; whatever it starts has ended when the suite ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+FOREIGN = ("AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "ARM_", "LAMBDA_", "GPUCLOUD_")
+
+
+@pytest.fixture(autouse=True)
+def own_world(monkeypatch, tmp_path_factory, request):
+    """`GPUCLOUD_HOME` in a folder of this test, and none of the user's cloud variables."""
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(
+        "GPUCLOUD_HOME", str(tmp_path_factory.getbasetemp() / f"home-{abs(hash(request.node.nodeid)):x}")
+    )
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Command lines of processes that name `folder` (Linux only)."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        try:
+            words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            continue
+        if str(folder) in words:
+            found.append(f"{process.name}: {words}")
+    return found
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """A process that outlives the tests fails the suite; those that are just ending get two seconds."""
+    base = session.config._tmp_path_factory.getbasetemp() if hasattr(session.config, "_tmp_path_factory") else None
+    if base is None or not Path("/proc").exists():
+        return
+    end = time.monotonic() + 2
+    while (left := leftovers(base)) and time.monotonic() < end:
+        time.sleep(0.1)
+    if left:
+        print("\nprocesses left behind:\n  " + "\n  ".join(left))
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
