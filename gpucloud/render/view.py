@@ -1,172 +1,150 @@
-"""The same result for people and for programs: a table that fits the terminal, or JSON, CSV and Markdown.
-
-A command builds one `View` and calls `show`. The JSON body holds the result's own keys and exact figures; columns
-say how the rows of the human view are written.
-"""
+"""A result as a value, and the one way to print it."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
-VERSION = 1
-SMALLEST = 6  # no column is squeezed below this many letters
-GAP = "  "
-
-
-def plain(value: Any) -> str:
-    """How a value is written when its column does not say: nothing for None, yes and no, lists with commas."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(plain(item) for item in value)
-    return str(value)
+from gpucloud.render.table import layout
+from gpucloud.render.text import cell
 
 
 class Column(NamedTuple):
-    """One column: the key of its value in a row, its title with the unit, its side, and how it is written.
+    """One column for people. `value` is a record's key or a function of the record; numbers go to the right.
 
-    `wide` columns appear only with `-o wide`, `csv` and `markdown`.
+    `keep` says how much it matters when the terminal is narrow: lower goes first, 9 never goes. `wide` columns
+    show with `-o wide` only.
     """
 
-    key: str
     title: str
+    value: str | Callable[[Any], Any]
     right: bool = False
+    keep: int = 5
     wide: bool = False
-    write: Callable[[Any], str] = plain
+
+    def of(self, record: Any) -> str:
+        """The cell of a record."""
+        return cell(record.get(self.value) if isinstance(self.value, str) else self.value(record))
+
+
+class Table(NamedTuple):
+    """Records under columns, with an optional line above."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Any]
+    title: str = ""
 
 
 class View(NamedTuple):
-    """A result. `body` are the JSON keys beside `version` and `kind`; `notes` are lines under the table."""
+    """A command's result. See the room's docstring for what each part is for."""
 
     kind: str
     body: Mapping[str, Any]
-    columns: Sequence[Column]
-    rows: Sequence[Mapping[str, Any]]
+    records: str = ""
+    tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
-    empty: str = "Nothing to show."
 
 
-def show(view: View, output: str, stream: TextIO) -> None:
-    """Write the view: `table`, `wide`, `json`, `csv` or `markdown`."""
+def show(view: View, output: str = "table", stream: TextIO | None = None) -> None:
+    """Print `view` in one of the five formats, on stdout unless told otherwise."""
+    out = sys.stdout if stream is None else stream
     if output == "json":
-        _json(view, stream)
+        _json(view, out)
     elif output == "csv":
-        _csv(view, stream)
-    else:
-        _text(view, output, stream)
-
-
-def _json(view: View, stream: TextIO) -> None:
-    import json
-
-    json.dump({"version": VERSION, "kind": view.kind, **view.body}, stream, indent=2, ensure_ascii=True)
-    stream.write("\n")
-
-
-def _csv(view: View, stream: TextIO) -> None:
-    """Exact values under the JSON names of the columns."""
-    import csv
-
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([column.key for column in view.columns])
-    for row in view.rows:
-        writer.writerow([_exact(row.get(column.key)) for column in view.columns])
-
-
-def _exact(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return ";".join(str(item) for item in value)
-    return value
-
-
-def _text(view: View, output: str, stream: TextIO) -> None:
-    columns = [column for column in view.columns if output != "table" or not column.wide]
-    if not view.rows:
-        stream.write(view.empty + "\n")
+        _csv(view, out)
     elif output == "markdown":
-        stream.write(_markdown(columns, view.rows) + "\n")
+        _markdown(view, out)
     else:
-        width = terminal_width(stream) if output == "table" else None
-        stream.write(table(columns, view.rows, width) + "\n")
+        _tables(view, out, wide=output == "wide")
+    out.flush()
+
+
+def _json(view: View, out: TextIO) -> None:
+    from gpucloud.render.machine import json_lines
+
+    out.writelines(json_lines({"version": 1, "kind": view.kind, **view.body}))
+
+
+def _csv(view: View, out: TextIO) -> None:
+    from gpucloud.render.machine import csv_lines
+
+    records: Iterable[Mapping[str, Any]] = view.body[view.records] if view.records else [view.body]
+    out.writelines(csv_lines(records))
+
+
+def _markdown(view: View, out: TextIO) -> None:
+    for number, table in enumerate(view.tables):
+        if number:
+            out.write("\n")
+        if table.title:
+            out.write(f"**{_escaped(cell(table.title))}**\n\n")
+        columns = [column for column in table.columns if not column.wide]
+        _markdown_row(out, [column.title for column in columns])
+        _markdown_row(out, ["---:" if column.right else "---" for column in columns])
+        for record in table.rows:
+            _markdown_row(out, [_escaped(column.of(record)) for column in columns])
     for note in view.notes:
-        stream.write(printable(note) + "\n")
+        out.write(f"\n{_escaped(cell(note))}\n")
 
 
-def terminal_width(stream: TextIO) -> int | None:
-    """Columns of the terminal behind `stream`; None in a pipe, where nothing is squeezed."""
-    return shutil.get_terminal_size((100, 24)).columns if stream.isatty() else None
+def _markdown_row(out: TextIO, cells: Sequence[str]) -> None:
+    out.write("| " + " | ".join(cells) + " |\n")
 
 
-def printable(text: str) -> str:
-    """Without control characters: what a catalog or a cloud says cannot move the cursor or forge a line."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+def _escaped(words: str) -> str:
+    for mark in "\\|<>*_`[]":
+        words = words.replace(mark, "\\" + mark)
+    return words
 
 
-def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
-    """Aligned text, no wider than `width`: the widest left-aligned columns give way first."""
-    import tabulate
+def _tables(view: View, out: TextIO, wide: bool) -> None:
+    width = None if wide else terminal_width(out)
+    notes = [cell(note) for note in view.notes]
+    for number, table in enumerate(view.tables):
+        if number:
+            out.write("\n")
+        gone = _table(table, out, wide, width)
+        if gone:
+            notes.append(f"Left out for the width of the terminal: {', '.join(gone)} (-o wide shows all).")
+    if notes:
+        out.write("\n" if view.tables else "")
+        for note in notes:
+            out.write("\n".join(wrapped(note, width)) + "\n")
 
-    tabulate.MIN_PADDING = 0  # a header needs no room beyond its own letters
-    cells = [[printable(column.write(row.get(column.key))) for column in columns] for row in rows]
-    columns, cells = _without_empty(columns, cells)
-    if width is not None:
-        _squeeze(columns, cells, width)
-    align = ["right" if column.right else "left" for column in columns]
-    return str(
-        tabulate.tabulate(
-            cells,
-            headers=[column.title for column in columns],
-            tablefmt="simple",
-            colalign=align,
-            disable_numparse=True,
-        )
+
+def _table(table: Table, out: TextIO, wide: bool, width: int | None) -> list[str]:
+    columns = [column for column in table.columns if wide or not column.wide]
+    lines, gone = layout(
+        [column.title for column in columns],
+        [[column.of(record) for column in columns] for record in table.rows],
+        [column.right for column in columns],
+        [column.keep for column in columns],
+        width,
+        "…" if (out.encoding or "").lower().startswith("utf") else "~",
     )
+    if table.title:
+        out.write(cell(table.title) + "\n")
+    out.write("\n".join(lines) + "\n")
+    return gone
 
 
-def _without_empty(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> tuple[list[Column], list[list[str]]]:
-    """A column in which no row says anything is left out."""
-    kept = [number for number in range(len(columns)) if any(row[number] for row in cells)]
-    return [columns[number] for number in kept], [[row[number] for number in kept] for row in cells]
+def wrapped(note: str, width: int | None) -> list[str]:
+    """A note in lines that fit."""
+    if width is None or len(note) <= width:
+        return [note]
+    from textwrap import wrap
+
+    return wrap(note, max(width, 20), subsequent_indent="  ")
 
 
-def _squeeze(columns: Sequence[Column], cells: list[list[str]], width: int) -> None:
-    widths = [max(len(column.title), *(len(row[number]) for row in cells)) for number, column in enumerate(columns)]
-    limit = width - len(GAP) * (len(columns) - 1)
-    while sum(widths) > limit:
-        flexible = [n for n, column in enumerate(columns) if not column.right and widths[n] > _floor(column)]
-        if not flexible:
-            break
-        widest = max(flexible, key=lambda n: widths[n])
-        widths[widest] -= 1
-    for row in cells:
-        row[:] = [
-            text if len(text) <= size else text[: size - 2] + ".." for text, size in zip(row, widths, strict=True)
-        ]
-
-
-def _floor(column: Column) -> int:
-    return max(SMALLEST, len(column.title))
-
-
-def _markdown(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cells) + " |"
-
-    rule = ["---:" if column.right else "---" for column in columns]
-    body = [[_cell(column.write(row.get(column.key))) for column in columns] for row in rows]
-    return "\n".join(line(cells) for cells in [[column.title for column in columns], rule, *body])
-
-
-def _cell(text: str) -> str:
-    return printable(text).replace("\\", "\\\\").replace("|", "\\|")
-
-
-def usd(digits: int = 2) -> Callable[[Any], str]:
-    """Writes money with that many decimals, nothing for None."""
-    return lambda value: "" if value is None else f"{value:,.{digits}f}"
+def terminal_width(out: TextIO) -> int | None:
+    """Columns to fit: COLUMNS where it is set, else the terminal's; None where nothing bounds the line."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    try:
+        return os.get_terminal_size(out.fileno()).columns or None
+    except (OSError, ValueError, AttributeError):
+        return None
