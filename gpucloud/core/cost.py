@@ -73,7 +73,11 @@ def spent_usd(deployment: Deployment, now: float) -> float | None:
 
 def run_shares(spans: Sequence[Span], runs: Sequence[Run], now: float) -> dict[int, float]:
     """Seconds of machine time per run number; runs at the same time share them equally. -1 is idle."""
-    active = {r.number: (r.started_at, r.ended_at if r.ended_at is not None else now) for r in runs if r.started_at}
+    active = {
+        r.number: (r.started_at, r.ended_at if r.ended_at is not None else now)
+        for r in runs
+        if r.started_at is not None
+    }
     edges = sorted({edge for span in (*spans, *active.values()) for edge in span})
     shares: dict[int, float] = {}
     for begin, end in pairwise(edges):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+
 from gpucloud.core.cloud import Endpoint, Resource
 from gpucloud.core.deployments import Deployment
 from gpucloud.core.errors import Unreachable

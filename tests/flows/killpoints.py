@@ -3,8 +3,8 @@
     python tests/flows/killpoints.py CLOUD FOLDER [VERB…]
 
 One warm process forks a child per point. The child makes a home, does the step and kills itself at point k;
-the parent then cleans up with the ordinary flows, once with the journal and once without it, and prints one
-JSON object: points per step, and every point after which something was left.
+the parent then cleans up with the ordinary flows: with the journal, without it, and (for `up`) after the same
+`up` once more. It prints one JSON object: points per step, and every point after which something was left.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from gpucloud.state.journal import Journal
 
 NAME = "train"
 VERBS = ("identity", "launch", "find", "destroy", "stop", "start", "extend")
+AFTERWARDS = ("journal kept", "journal lost", "up again")
 WAITS = Waits(settle_gap=0.01, settle_quiet=0.03, settle=5, destroy=30, lock=5, silent=1, poll=0.01, poll_max=0.05)
 
 
@@ -243,23 +244,36 @@ def _mentions(path: Path, text: str) -> bool:
         return False
 
 
+def up_again(cloud: str, root: Path) -> list[str]:
+    """After a killed `up`, the same `up` goes on, and there is one set of machines."""
+    ctx = open_context(cloud, root)
+    faults = []
+    try:
+        do_up(ctx)
+    except GpucloudError as error:
+        faults.append(f"up again: {error.message}")
+    machines = [item.id for item in ctx.clouds.open(cloud).find(None).resources if item.kind == "machine"]
+    ctx.journal.close()
+    return faults if len(machines) == 2 else [*faults, f"up again: machines {machines}"]
+
+
 def main(cloud: str, folder: Path, verbs: Sequence[str]) -> dict[str, Any]:
     """Every point of every step, with and without the journal."""
     points: dict[str, int] = {}
     leaks: list[dict[str, Any]] = []
     for verb in verbs:
-        for keep_journal in (True, False):
+        for after in AFTERWARDS if verb == "up" else AFTERWARDS[:2]:
             number = 1
             while True:
-                root = folder / f"{verb}-{number}-{keep_journal}"
-                if not killed(cloud, root, verb, number):
-                    faults = clean_up(cloud, root, True)
-                    leaks += [{"verb": verb, "point": "none", "faults": faults}] if faults else []
-                    break
-                faults = clean_up(cloud, root, keep_journal)
+                root = folder / f"{verb}-{number}-{after}"
+                came_through = not killed(cloud, root, verb, number)
+                faults = up_again(cloud, root) if after == "up again" else []
+                faults += clean_up(cloud, root, after != "journal lost")
                 if faults:
-                    leaks.append({"verb": verb, "point": number, "journal": keep_journal, "faults": faults})
+                    leaks.append({"verb": verb, "point": number, "after": after, "faults": faults})
                 shutil.rmtree(root)
+                if came_through:
+                    break
                 points[verb] = points.get(verb, 0) + 1
                 number += 1
     return {"points": points, "leaks": leaks}

@@ -1,6 +1,7 @@
 """Stop, start, extend and allow on the fake cloud."""
 
 import pytest
+
 from gpucloud.core.answers import deployment_json
 from gpucloud.core.errors import CleanupIncomplete, StateConflict
 from gpucloud.flows import changes

@@ -1,6 +1,7 @@
 """What gc calls whose, and what it removes."""
 
 import pytest
+
 from gpucloud.flows import gc
 
 

@@ -1,6 +1,7 @@
 """What ls shows, and what a look at the cloud changes."""
 
 import pytest
+
 from gpucloud.core.answers import deployment_json
 from gpucloud.core.errors import AmbiguousError, UsageError
 from gpucloud.flows.ls import ls

@@ -1,6 +1,7 @@
 """Up and down on the fake cloud: every kind of refusal, and the promise that nothing is lost."""
 
 import pytest
+
 from gpucloud.core.answers import deployment_json
 from gpucloud.core.errors import (
     AmbiguousError,

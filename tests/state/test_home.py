@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from gpucloud.core.errors import StateConflict
 from gpucloud.state.home import Home, write_private
 

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from gpucloud.core.errors import StateConflict
 from gpucloud.core.events import SCHEMA, Draft
 from gpucloud.state.home import Home

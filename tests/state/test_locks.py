@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from gpucloud.core.errors import StateConflict
 from gpucloud.state.home import Home
 from gpucloud.state.locks import deployment_lock, holder
@@ -30,8 +31,9 @@ def home(tmp_path: Path) -> Home:
 def test_the_second_is_told_who_holds_it(home):
     with deployment_lock(home, "train", "up"):
         assert holder(home, "train") == f"up, process {os.getpid()}"
-        with pytest.raises(StateConflict, match=f"in use by up, process {os.getpid()}") as caught, deployment_lock(
-            home, "train", "down"
+        with (
+            pytest.raises(StateConflict, match=f"in use by up, process {os.getpid()}") as caught,
+            deployment_lock(home, "train", "down"),
         ):
             pass
         assert caught.value.exit_code == 8
