@@ -257,6 +257,8 @@ class _Journey:
         self._ctx.narrate(f"Asking {_words(offer)} for {self._request.nodes} × {offer.instance_type}.")
         try:
             self._launch(step)
+        except StateConflict:
+            raise  # the journal could not be written: nothing more is begun
         except GpucloudError as error:
             return self._refused(offer, step.spec.attempt, error)
         return "" if self._settle_in(step.spec.attempt) else "bootstrap"

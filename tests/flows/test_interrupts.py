@@ -112,3 +112,49 @@ def test_down_between_two_effects_stops_up_before_the_next(stage):
         stage.up()
     assert caught.value.exit_code == 8
     assert stage.calls("launch") == 1
+
+
+TOGETHER = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from tests.flows.killpoints import NAME, do_up, open_context
+from gpucloud.core.errors import GpucloudError
+from gpucloud.flows import down
+from gpucloud.flows.ls import ls
+
+root, what = Path(sys.argv[1]), sys.argv[2]
+ctx = open_context("fake", root)
+ends = time.monotonic() + 4
+try:
+    if what == "up":
+        do_up(ctx)
+    elif what == "ls":
+        while time.monotonic() < ends:
+            rows = ls(ctx, refresh=True, everything=True).rows
+            if rows and all(row.deployment.phase == "down" for row in rows):
+                break
+    else:
+        while ctx.journal.present().named(NAME) is None:
+            time.sleep(0.001)
+        time.sleep(float(what))
+        error = down.down(ctx, down.plan(ctx, (NAME,))).error
+        print(error)
+except GpucloudError as error:
+    print(error.code)
+"""
+
+
+@pytest.mark.parametrize("after_s", ["0", "0.05"])
+def test_up_down_and_ls_at_once_leave_nothing(tmp_path, after_s):
+    """Three processes on one home: whatever the order, the end is empty and nobody crashes."""
+    from tests.flows.killpoints import clean_up
+
+    root, here = tmp_path / "home", str(Path(__file__).parents[2])
+    words = [[sys.executable, "-c", TOGETHER, str(root), what, here] for what in ("ls", after_s, "up")]
+    running = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for line in words]
+    ended = [process.communicate(timeout=60) for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], [error for _, error in ended]
+    assert ended[1][0].strip() == "None", "down ends with nothing left to say"
+    assert ended[2][0].strip() in ("", "state_conflict"), "up is ready before, or told that it was taken down"
+    assert clean_up("fake", root, keep_journal=True) == []

@@ -1,8 +1,10 @@
 """Up and down on the fake cloud: every kind of refusal, and the promise that nothing is lost."""
 
+from dataclasses import replace
+
 import pytest
 
-from gpucloud.core.answers import deployment_json
+from gpucloud.core.answers import deployment_json, up_plan_json
 from gpucloud.core.errors import (
     AmbiguousError,
     BadRequest,
@@ -354,3 +356,41 @@ def test_a_removal_that_never_ends_is_exit_9_and_named(stage):
     error = stage.down("train").error
     assert error.exit_code == 9
     assert "i-000001" in error.message
+
+
+def test_a_disk_that_is_full_after_the_launch_names_what_bills(stage):
+    launch = stage.provider.launch
+
+    def fill_up(spec):
+        made = launch(spec)
+        connection = stage.journal._connection
+        connection.execute(f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0]}")
+        return [replace(item, name="x" * 100_000) for item in made]
+
+    stage.provider.launch = fill_up
+    with pytest.raises(CleanupIncomplete) as caught:
+        stage.up()
+    assert caught.value.exit_code == 9
+    assert "disk is full" in caught.value.message
+    assert stage.present.named("train").attempts[0].token in caught.value.message
+    stage.journal._connection.execute("PRAGMA max_page_count = 1000000")
+    stage.provider.launch = launch
+    assert stage.up().state == "ready", "nothing was lost: the same up goes on"
+    assert len(stage.machines) == 1
+
+
+def test_dry_plan_needs_nothing_but_the_journal(stage):
+    stage.script({"verb": "identity", "fault": "credentials", "times": 0})
+    plan = up.plan(stage.ctx, stage.request(offers=stage.offers("fk.t4"), nodes=2, max_s=3600))
+    body = up_plan_json(plan)
+    assert [offer["region"] for offer in body["order"]][:2] == ["fake-east", "fake-east"]
+    assert body["worst_case_usd"] == pytest.approx(0.8 * 25)
+    assert {"order", "image", "guards", "worst_case_usd", "ssh_from", "resources"} <= set(body)
+    assert stage.store.cloud["calls"] == []
+    assert plan.usd_per_hour == pytest.approx(0.4 * 1.3 * 2)
+
+
+def test_a_budget_becomes_the_deadline_of_the_machines(stage):
+    stage.up(budget_usd=0.1)
+    assert stage.machines[0]["deadline"] - stage.clock() == pytest.approx(7200, abs=60)
+    assert stage.machines[0]["tags"]["gpucloud-deadline"].isdigit()

@@ -18,4 +18,8 @@ def open_provider(site: Site) -> Provider:
     """The fake cloud of this home."""
     store = FileStore(site.root / "fake" / "cloud.json")
     script = load_script(site.environ.get("GPUCLOUD_FAKE_SCRIPT", ""))
-    return FakeProvider(store, script)
+    if site.environ.get("GPUCLOUD_FAKE_SSH") != "1":
+        return FakeProvider(store, script)
+    from gpucloud.providers.fake.reachable import ReachableFake
+
+    return ReachableFake(store, script, site.root, site.environ)
