@@ -1,14 +1,9 @@
-"""How results are printed: one view for people (table, wide, markdown), its sibling for programs (json, csv).
+"""How results are printed: one view of a result, for people (table, wide, markdown) and for programs (json, csv).
 
 A command describes its result once and shows it:
 
-    view = View("ls", {"deployments": records}, records="deployments", tables=[Table(COLUMNS, records)], notes=[...])
-    show(view, current().output)
+    view = View("ls", {"deployments": records}, COLUMNS, rows, notes=[...], empty="No deployment.")
+    show(view, current().output, sys.stdout)
 
-`body` is the JSON object without `version` and `kind`; `records` names its list, which is what CSV prints;
-`tables` and `notes` are for people. Cells are formatted by the functions of `render.text`.
+`view.py` has the parts, `text.py` the ways to write a value, `table.py` the layout, `machine.py` JSON and CSV.
 """
-
-from gpucloud.render.view import Column, Table, View, show
-
-__all__ = ["Column", "Table", "View", "show"]

@@ -2,79 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-MISSING = "-"
 DAYS_PER_MONTH, DAYS_PER_YEAR = 30.44, 365.25
 
 
-def clean(words: str) -> str:
-    """The string with everything that does not print (control, escape, direction marks) replaced by `?`."""
+def printable(words: str) -> str:
+    """Without control characters: what a catalog or a cloud says cannot move the cursor or forge a line."""
     return words if words.isprintable() else "".join(mark if mark.isprintable() else "?" for mark in words)
 
 
-def cell(value: Any) -> str:
-    """Any value as a cell: missing is `-`, numbers are short, strings are clean."""
-    if value is None or value == "":
-        return MISSING
+def plain(value: Any) -> str:
+    """How a value is written when its column does not say: nothing for None, yes and no, lists with commas."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return significant(value)
-    return clean(str(value))
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain(item) for item in value)
+    return str(value)
+
+
+def usd(digits: int = 2) -> Callable[[Any], str]:
+    """Writes money with that many decimals, nothing for None."""
+    return lambda value: "" if value is None else f"{value:,.{digits}f}"
 
 
 def significant(value: float | None, digits: int = 4) -> str:
-    """A figure with about four digits, never in scientific notation below 1e15: `0.05261`, `12.34`, `31,415`."""
+    """A figure with about four digits, without an exponent where people expect none: `0.05261`, `31,415`."""
     if value is None:
-        return MISSING
+        return ""
     if value == 0:
         return "0"
     size = abs(value)
-    if size >= 1e15 or size < 1e-6:
+    if not 1e-6 <= size < 1e15:
         return f"{value:.{digits}g}"
-    whole_digits = len(str(int(size))) if size >= 1 else 0
-    decimals = max(0, digits - whole_digits) if size >= 1 else digits - 1 + _zeros(size)
-    shown = f"{value:,.{decimals}f}"
+    shown = f"{value:,.{max(0, digits - 1 - _magnitude(size))}f}"
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
-def _zeros(size: float) -> int:
-    """Zeros between the point and the first digit, plus one."""
-    zeros = 1
-    while size * 10**zeros < 1:
-        zeros += 1
-    return zeros
-
-
-def usd(value: float | None) -> str:
-    """Money per hour with three decimals, so that columns align: `32.773`, `0.053`."""
-    return MISSING if value is None else f"{value:,.3f}"
-
-
-def usd_total(value: float | None) -> str:
-    """An amount of money in dollars and cents."""
-    return MISSING if value is None else f"{value:,.2f}"
+def _magnitude(size: float) -> int:
+    """The power of ten of the first digit that is shown."""
+    return int(f"{size:e}".split("e")[1])
 
 
 def count(value: float | None) -> str:
     """How many GPUs; a share of one as a fraction: `8`, `1/6`."""
     if value is None:
-        return MISSING
-    if 0 < value < 1:
-        return f"1/{round(1 / value)}" if abs(1 / value - round(1 / value)) < 0.05 else f"{value:g}"
+        return ""
+    if 0 < value < 1 and abs(1 / value - round(1 / value)) < 0.05:
+        return f"1/{round(1 / value)}"
     return f"{value:,.10g}"
 
 
-def number(value: float | None) -> str:
-    """A whole or decimal figure as it is: `96`, `7450.6`."""
-    return MISSING if value is None else f"{value:,.10g}"
-
-
 def age(days: int | None) -> str:
-    """How old a price is: `today`, `12 d`, `5 mo`, `1.3 y`; `?` when nobody knows."""
+    """How old a price is: `today`, `12 d`, `5 mo`, `1.3 y`; `unknown` when nobody knows."""
     if days is None:
-        return "?"
+        return "unknown"
     if days <= 0:
         return "today"
     if days < 2 * DAYS_PER_MONTH:
@@ -84,9 +71,9 @@ def age(days: int | None) -> str:
     return f"{days / DAYS_PER_YEAR:.1f} y"
 
 
-def plural(number_of: int, noun: str) -> str:
+def plural(amount: int, noun: str) -> str:
     """`1 offer`, `2,104 offers`."""
-    return f"{number_of:,} {noun}" if number_of == 1 else f"{number_of:,} {noun}s"
+    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
 
 
 def width_of(words: str) -> int:
@@ -98,13 +85,13 @@ def width_of(words: str) -> int:
     return sum(0 if combining(mark) else 2 if east_asian_width(mark) in "WF" else 1 for mark in words)
 
 
-def shortened(words: str, width: int, ellipsis: str = "~") -> str:
-    """The string cut to `width` columns, with a mark where it was cut."""
+def shortened(words: str, width: int) -> str:
+    """The string cut to `width` columns, with two dots where it was cut."""
     if width_of(words) <= width:
         return words
     kept = ""
     for mark in words:
-        if width_of(kept + mark) > width - width_of(ellipsis):
+        if width_of(kept + mark) > width - 2:
             break
         kept += mark
-    return kept + ellipsis
+    return kept + ".."

@@ -1,150 +1,164 @@
-"""A result as a value, and the one way to print it."""
+"""The same result for people and for programs: a table that fits the terminal, or JSON, CSV and Markdown.
+
+A command builds one `View` and calls `show`. The JSON body holds the result's own keys and exact figures; columns
+say how the rows of the human view are written.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
 from gpucloud.render.table import layout
-from gpucloud.render.text import cell
+from gpucloud.render.text import plain, printable, usd
+
+__all__ = ["Column", "Section", "View", "plain", "printable", "show", "table", "terminal_width", "usd"]
+
+VERSION = 1
 
 
 class Column(NamedTuple):
-    """One column for people. `value` is a record's key or a function of the record; numbers go to the right.
+    """One column: the key of its value in a row, its title with the unit, its side, and how it is written.
 
-    `keep` says how much it matters when the terminal is narrow: lower goes first, 9 never goes. `wide` columns
-    show with `-o wide` only.
+    `wide` columns appear only with `-o wide`, `csv` and `markdown`. Where the terminal is too narrow, columns with
+    a lower `keep` go first; 9 (the rule) never goes and is squeezed instead.
     """
 
+    key: str
     title: str
-    value: str | Callable[[Any], Any]
     right: bool = False
-    keep: int = 5
     wide: bool = False
-
-    def of(self, record: Any) -> str:
-        """The cell of a record."""
-        return cell(record.get(self.value) if isinstance(self.value, str) else self.value(record))
+    write: Callable[[Any], str] = plain
+    keep: int = 9
 
 
-class Table(NamedTuple):
-    """Records under columns, with an optional line above."""
+class Section(NamedTuple):
+    """A further table below the first, under a line of its own."""
 
+    title: str
     columns: Sequence[Column]
-    rows: Sequence[Any]
-    title: str = ""
+    rows: Sequence[Mapping[str, Any]]
 
 
 class View(NamedTuple):
-    """A command's result. See the room's docstring for what each part is for."""
+    """A result. `body` are the JSON keys beside `version` and `kind`; `notes` are lines under the table.
+
+    CSV prints the columns of `rows`; with `records`, the key of a list in `body`, every field of that list instead.
+    """
 
     kind: str
     body: Mapping[str, Any]
-    records: str = ""
-    tables: Sequence[Table] = ()
+    columns: Sequence[Column] = ()
+    rows: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
+    empty: str = "Nothing to show."
+    records: str = ""
+    sections: Sequence[Section] = ()
 
 
-def show(view: View, output: str = "table", stream: TextIO | None = None) -> None:
-    """Print `view` in one of the five formats, on stdout unless told otherwise."""
-    out = sys.stdout if stream is None else stream
+def show(view: View, output: str, stream: TextIO) -> None:
+    """Write the view: `table`, `wide`, `json`, `csv` or `markdown`."""
     if output == "json":
-        _json(view, out)
+        from gpucloud.render.machine import json_lines
+
+        stream.writelines(json_lines({"version": VERSION, "kind": view.kind, **view.body}))
     elif output == "csv":
-        _csv(view, out)
+        from gpucloud.render.machine import csv_lines
+
+        stream.writelines(csv_lines(*_csv(view)))
     elif output == "markdown":
-        _markdown(view, out)
+        _markdown(view, stream)
     else:
-        _tables(view, out, wide=output == "wide")
-    out.flush()
+        _text(view, stream, wide=output == "wide")
 
 
-def _json(view: View, out: TextIO) -> None:
-    from gpucloud.render.machine import json_lines
-
-    out.writelines(json_lines({"version": 1, "kind": view.kind, **view.body}))
-
-
-def _csv(view: View, out: TextIO) -> None:
-    from gpucloud.render.machine import csv_lines
-
-    records: Iterable[Mapping[str, Any]] = view.body[view.records] if view.records else [view.body]
-    out.writelines(csv_lines(records))
+def _csv(view: View) -> tuple[Sequence[Mapping[str, Any]], list[str] | None]:
+    if view.records:
+        return view.body[view.records], None
+    return view.rows, [column.key for column in view.columns]
 
 
-def _markdown(view: View, out: TextIO) -> None:
-    for number, table in enumerate(view.tables):
-        if number:
-            out.write("\n")
-        if table.title:
-            out.write(f"**{_escaped(cell(table.title))}**\n\n")
-        columns = [column for column in table.columns if not column.wide]
-        _markdown_row(out, [column.title for column in columns])
-        _markdown_row(out, ["---:" if column.right else "---" for column in columns])
-        for record in table.rows:
-            _markdown_row(out, [_escaped(column.of(record)) for column in columns])
-    for note in view.notes:
-        out.write(f"\n{_escaped(cell(note))}\n")
-
-
-def _markdown_row(out: TextIO, cells: Sequence[str]) -> None:
-    out.write("| " + " | ".join(cells) + " |\n")
-
-
-def _escaped(words: str) -> str:
-    for mark in "\\|<>*_`[]":
-        words = words.replace(mark, "\\" + mark)
-    return words
-
-
-def _tables(view: View, out: TextIO, wide: bool) -> None:
-    width = None if wide else terminal_width(out)
-    notes = [cell(note) for note in view.notes]
-    for number, table in enumerate(view.tables):
-        if number:
-            out.write("\n")
-        gone = _table(table, out, wide, width)
-        if gone:
-            notes.append(f"Left out for the width of the terminal: {', '.join(gone)} (-o wide shows all).")
-    if notes:
-        out.write("\n" if view.tables else "")
-        for note in notes:
-            out.write("\n".join(wrapped(note, width)) + "\n")
-
-
-def _table(table: Table, out: TextIO, wide: bool, width: int | None) -> list[str]:
-    columns = [column for column in table.columns if wide or not column.wide]
-    lines, gone = layout(
-        [column.title for column in columns],
-        [[column.of(record) for column in columns] for record in table.rows],
-        [column.right for column in columns],
-        [column.keep for column in columns],
-        width,
-        "…" if (out.encoding or "").lower().startswith("utf") else "~",
-    )
-    if table.title:
-        out.write(cell(table.title) + "\n")
-    out.write("\n".join(lines) + "\n")
-    return gone
-
-
-def wrapped(note: str, width: int | None) -> list[str]:
-    """A note in lines that fit."""
-    if width is None or len(note) <= width:
-        return [note]
-    from textwrap import wrap
-
-    return wrap(note, max(width, 20), subsequent_indent="  ")
-
-
-def terminal_width(out: TextIO) -> int | None:
-    """Columns to fit: COLUMNS where it is set, else the terminal's; None where nothing bounds the line."""
+def terminal_width(stream: TextIO) -> int | None:
+    """Columns to fit: COLUMNS where it is set, else the terminal's; None in a pipe, where nothing is squeezed."""
     asked = os.environ.get("COLUMNS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
     try:
-        return os.get_terminal_size(out.fileno()).columns or None
+        return os.get_terminal_size(stream.fileno()).columns or None
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def _text(view: View, stream: TextIO, wide: bool) -> None:
+    width = None if wide else terminal_width(stream)
+    notes = [printable(note) for note in view.notes]
+    for title, columns, rows in _tables(view):
+        if title:
+            stream.write(f"\n{printable(title)}\n")
+        shown = [column for column in columns if wide or not column.wide]
+        text, gone = _layout(shown, rows, width)
+        stream.write((text if rows else view.empty) + "\n")
+        if gone:
+            notes.append(f"Left out for the width of the terminal: {', '.join(gone)} (-o wide shows all).")
+    for note in notes:
+        stream.write(wrapped(note, width) + "\n")
+
+
+def _tables(view: View) -> list[Section]:
+    first = [Section("", view.columns, view.rows)] if view.columns else []
+    return [*first, *view.sections]
+
+
+def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
+    """Aligned text, no wider than `width`; a column in which no row says anything is left out."""
+    return _layout(columns, rows, width)[0]
+
+
+def _layout(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int | None) -> tuple[str, list[str]]:
+    cells = [[printable(column.write(row.get(column.key))) for column in columns] for row in rows]
+    kept = [number for number in range(len(columns)) if any(row[number] for row in cells)]
+    lines, gone = layout(
+        titles=[columns[number].title for number in kept],
+        rows=[[row[number] for number in kept] for row in cells],
+        right=[columns[number].right for number in kept],
+        keep=[columns[number].keep for number in kept],
+        width=width,
+    )
+    return "\n".join(lines), gone
+
+
+def wrapped(note: str, width: int | None) -> str:
+    """A note in lines that fit."""
+    if width is None or len(note) <= width:
+        return note
+    from textwrap import wrap
+
+    return "\n".join(wrap(note, max(width, 20), subsequent_indent="  "))
+
+
+def _markdown(view: View, stream: TextIO) -> None:
+    for title, columns, rows in _tables(view):
+        if title:
+            stream.write(f"\n{_escaped(title)}\n\n")
+        if not rows:
+            stream.write(view.empty + "\n")
+            continue
+        _markdown_row(stream, [column.title for column in columns])
+        _markdown_row(stream, ["---:" if column.right else "---" for column in columns])
+        for row in rows:
+            _markdown_row(stream, [_escaped(column.write(row.get(column.key))) for column in columns])
+    for note in view.notes:
+        stream.write(f"\n{_escaped(note)}\n")
+
+
+def _markdown_row(stream: TextIO, cells: Sequence[str]) -> None:
+    stream.write("| " + " | ".join(cells) + " |\n")
+
+
+def _escaped(words: str) -> str:
+    """Clean text in which no letter means anything to Markdown or HTML."""
+    words = printable(words)
+    for mark in "\\`*|<[":
+        words = words.replace(mark, "\\" + mark)
+    return words
