@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -32,4 +31,4 @@ def allow(
         if not dry_run:
             confirm(f"Open SSH of {name} to {', '.join(cidrs)}?", yes)
         deployment = planned.deployment if dry_run else changes.allow(ctx, planned)
-        show(deployments_view("allow", [deployment_json(deployment, ctx.clock())]), current().output, sys.stdout)
+        show(deployments_view("allow", [deployment_json(deployment, ctx.clock())]), current().output)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -33,7 +32,7 @@ def cancel(
         if found.open and not dry_run:
             confirm(f"End {found.id} ({found.command})?", yes or not run_is_ambiguous(run))
             found = end(ctx, dial(), usable(deployment), found, grace)
-        show(runs_view("cancel", [run_json(deployment, found, ctx.clock())]), current().output, sys.stdout)
+        show(runs_view("cancel", [run_json(deployment, found, ctx.clock())]), current().output)
 
 
 def run_is_ambiguous(run: str | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -46,9 +45,10 @@ def down(
         view = deployments_view(
             "down",
             [deployment_json(item, ctx.clock()) for item in shown],
+            empty="There is nothing to remove.",
             removed=[resource_json(item) for item in result.removed] if result else [],
             remaining=[resource_json(item) for item in (result.remaining if result else ())],
         )
-        show(view._replace(empty="There is nothing to remove."), current().output, sys.stdout)
+        show(view, current().output)
         if result is not None and result.error is not None:
             raise result.error

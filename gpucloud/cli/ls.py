@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -27,7 +26,7 @@ def ls(
     with context() as ctx:
         found = listing(ctx, tuple(names or ()), refresh=refresh, everything=everything)
         view = deployments_view("ls", found.as_json(ctx.clock()), guard_notes(found.as_json(ctx.clock())))
-        show(view, current().output, sys.stdout)
+        show(view, current().output)
         if found.error is not None:
             raise found.error
 

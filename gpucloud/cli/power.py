@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,4 +72,4 @@ def extend(
 def _show(kind: str, deployment: Deployment, now: float) -> None:
     from gpucloud.core.answers import deployment_json
 
-    show(deployments_view(kind, [deployment_json(deployment, now)]), current().output, sys.stdout)
+    show(deployments_view(kind, [deployment_json(deployment, now)]), current().output)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -35,4 +34,4 @@ def ps(
         ]
         hidden = len(present.runs) - len(shown)
         notes = [f"{hidden} more on deployments that are down: gpucloud ps --all"] if hidden and not name else []
-        show(runs_view("ps", shown, notes), current().output, sys.stdout)
+        show(runs_view("ps", shown, notes), current().output)

@@ -11,8 +11,9 @@ import typer
 from gpucloud.cli.options import current
 from gpucloud.cli.outside import context, dial
 from gpucloud.cli.transfer import COLUMNS, remote_path, report_json
+from gpucloud.cli.views import listing
 from gpucloud.core.errors import UsageError
-from gpucloud.render.view import View, show
+from gpucloud.render.view import show
 
 
 def pull(
@@ -41,4 +42,4 @@ def pull(
                 source.transport, remote_path(source, remote), local, mirror=mirror, checksum=checksum, progress=bar
             )
     rows = [report_json(node, report)]
-    show(View("pull", {"nodes": rows}, COLUMNS, rows), current().output, sys.stdout)
+    show(listing("pull", {"nodes": rows}, "nodes", COLUMNS, rows), current().output)

@@ -11,7 +11,8 @@ import typer
 from gpucloud.cli.options import current
 from gpucloud.cli.outside import context, dial
 from gpucloud.cli.transfer import COLUMNS, remote_path, report_json
-from gpucloud.render.view import View, show
+from gpucloud.cli.views import listing
+from gpucloud.render.view import show
 
 
 def push(
@@ -50,4 +51,4 @@ def push(
 
             on_all(fleet.nodes, send)
     rows = [report_json(rank, reports[rank]) for rank in sorted(reports)]
-    show(View("push", {"nodes": rows}, COLUMNS, rows), current().output, sys.stdout)
+    show(listing("push", {"nodes": rows}, "nodes", COLUMNS, rows), current().output)

@@ -239,7 +239,7 @@ def exit_code_of(made: Run | None) -> int:
 
 def _show(body: dict[str, Any], made: Run) -> None:
     if current().output != "table":
-        show(runs_view("run", [body]), current().output, sys.stdout)
+        show(runs_view("run", [body]), current().output)
     elif made.open:
         narrate(f"{made.id} runs. Follow it with `gpucloud logs {made.id} -f`.")
     elif made.exit_code is not None:
