@@ -68,7 +68,7 @@ def whole(given: Mapping[str, Range], *keys: str) -> None:
 
 def card(name: str) -> Any:
     """The accelerator called `name`. A family with several forms gives the aliased one, else a UsageError."""
-    from gpucloud.catalog import open_catalog
+    from gpucloud.catalog.catalog import open_catalog
     from gpucloud.core.accelerators import parse_request
 
     catalog = open_catalog()
