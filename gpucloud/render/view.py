@@ -7,6 +7,7 @@ say how the rows of the human view are written.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
@@ -57,8 +58,9 @@ class View(NamedTuple):
     sections: Sequence[Section] = ()
 
 
-def show(view: View, output: str, stream: TextIO) -> None:
-    """Write the view: `table`, `wide`, `json`, `csv` or `markdown`."""
+def show(view: View, output: str, stream: TextIO | None = None) -> None:
+    """Write the view as `table`, `wide`, `json`, `csv` or `markdown`, on stdout unless told otherwise."""
+    stream = sys.stdout if stream is None else stream
     if output == "json":
         from gpucloud.render.machine import json_lines
 
@@ -157,8 +159,8 @@ def _markdown_row(stream: TextIO, cells: Sequence[str]) -> None:
 
 
 def _escaped(words: str) -> str:
-    """Clean text in which no letter means anything to Markdown or HTML."""
+    """Clean text that stays in its cell and opens no HTML tag."""
     words = printable(words)
-    for mark in "\\`*|<[":
+    for mark in "\\|<":
         words = words.replace(mark, "\\" + mark)
     return words
