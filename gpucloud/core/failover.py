@@ -60,8 +60,12 @@ def goes_on(code: str) -> bool:
     return code in RULES_OUT
 
 
-def nothing_started(tried: Sequence[Mapping[str, Any]]) -> GpucloudError:
-    """The error for a list that is used up: lack of room first, then who we are, then what the cloud said."""
+def nothing_started(tried: Sequence[Mapping[str, Any]], hints: Mapping[str, str] | None = None) -> GpucloudError:
+    """The error for a list that is used up: lack of room first, then who we are, then what the cloud said.
+
+    `hints` are next steps that the drivers gave, by code; where they gave none, ours are used.
+    """
+    given = {code: hint for code, hint in (hints or {}).items() if hint}
     codes = [str(line["outcome"]) for line in tried]
     kinds: tuple[type[GpucloudError], ...] = (
         CapacityError,
@@ -72,7 +76,7 @@ def nothing_started(tried: Sequence[Mapping[str, Any]]) -> GpucloudError:
     )
     for kind in kinds:
         if kind.code in codes:
-            return kind(_sentence(kind.code, tried), HINTS[kind.code], attempts=list(tried))
+            return kind(_sentence(kind.code, tried), given.get(kind.code, HINTS[kind.code]), attempts=list(tried))
     return CloudError(_sentence(codes[-1] if codes else "", tried), HINTS[""], attempts=list(tried))
 
 

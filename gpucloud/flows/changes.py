@@ -17,6 +17,7 @@ from gpucloud.core.plan import Allow, ChangePlan, Extend, Start, Stop, find_depl
 from gpucloud.core.records import resource_record
 from gpucloud.flows.apply import Interpreter
 from gpucloud.flows.context import Context
+from gpucloud.flows.guarding import guards_of
 from gpucloud.flows.looks import Look, look
 from gpucloud.flows.pace import Pace
 from gpucloud.flows.ready import greet_all, reachable
@@ -67,8 +68,6 @@ def plan_allow(ctx: Context, name: str | None, cidrs: Sequence[str]) -> ChangePl
 
 
 def _guards(ctx: Context, deployment: Deployment, deadline: float | None) -> tuple[Guard, ...]:
-    from gpucloud.flows.up import guards_of
-
     attempt = deployment.current
     if attempt is None or not attempt.launch:
         idle_s, at_end = deployment.request.get("idle_s"), deployment.request.get("at_end", "stop")

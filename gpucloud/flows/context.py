@@ -60,6 +60,7 @@ class Waits:
     lock: float = 60.0  # for a running `up` to let go
     throttle: float = 300.0  # of "too many requests" for one attempt
     change: float = 600.0  # until a machine has stopped or started
+    gpus: float = 120.0  # for a GPU driver to load
     poll: float = 0.2  # first pause between two looks; grows to poll_max
     poll_max: float = 5.0
     capacity: float = 60.0  # between two rounds of --wait-capacity

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from gpucloud.core.cloud import Resource
 from gpucloud.core.deployments import Deployment, Present
-from gpucloud.core.errors import CleanupIncomplete, CredentialsError, GpucloudError, StateConflict
+from gpucloud.core.errors import CleanupIncomplete, CredentialsError, GpucloudError, Interrupted, StateConflict
 from gpucloud.core.events import Draft
-from gpucloud.core.plan import DownPlan, plan_down, unknown_name
+from gpucloud.core.plan import DownPlan, plan_down, standing, unknown_name
 from gpucloud.core.units import iso_utc
 from gpucloud.flows.adopt import adopt
 from gpucloud.flows.context import Context
@@ -52,12 +52,25 @@ def down(ctx: Context, planned: DownPlan) -> DownResult:
     """Remove them all; one that fails does not keep the others."""
     for deployment in planned.deployments:
         _cancel(ctx, deployment.id)
-    results = [_down_one(ctx, deployment) for deployment in planned.deployments]
+    try:
+        results = [_down_one(ctx, deployment) for deployment in planned.deployments]
+    except KeyboardInterrupt:
+        raise _interrupted(ctx, planned) from None
     return DownResult(
         deployments=tuple(item for result in results for item in result.deployments),
         removed=tuple(item for result in results for item in result.removed),
         remaining=tuple(item for result in results for item in result.remaining),
         error=worst([result.error for result in results if result.error is not None]),
+    )
+
+
+def _interrupted(ctx: Context, planned: DownPlan) -> Interrupted:
+    now = [ctx.journal.present().deployments[item.id] for item in planned.deployments]
+    things = [f"{thing.kind} {thing.id}" for item in now for thing in standing(item)]
+    names = " ".join(item.name for item in now if not item.closed)
+    return Interrupted(
+        f"Stopped while removing; this may still bill: {', '.join(things) or 'nothing'}.",
+        f"`gpucloud down {names}` goes on." if names else "Nothing is left to do.",
     )
 
 
@@ -116,8 +129,9 @@ def clear_traces(ctx: Context, deployment: Deployment) -> None:
 
 def incomplete(deployment: Deployment, removal: Removal) -> GpucloudError:
     """What to end with when a removal is not confirmed: what may still bill, and when doubt ends."""
-    if removal.refused is not None and not removal.remaining:
-        return CredentialsError(removal.refused.message, removal.refused.hint)
+    if removal.refused is not None:
+        words = f"{removal.refused.message} {_what_may_bill(deployment, removal)}"
+        return CredentialsError(words, removal.refused.hint)
     return CleanupIncomplete(_what_may_bill(deployment, removal), _when(deployment, removal))
 
 

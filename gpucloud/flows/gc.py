@@ -17,6 +17,7 @@ from gpucloud.flows.apply import Interpreter
 from gpucloud.flows.context import Context
 from gpucloud.flows.looks import Place
 from gpucloud.flows.pace import Pace
+from gpucloud.state.journal import JournalError
 
 
 @dataclass(frozen=True)
@@ -200,9 +201,9 @@ def _destroyed(ctx: Context, thing: Resource) -> bool:
     try:
         provider = ctx.clouds.of_account(thing.cloud, thing.account)
         Interpreter(ctx, thing.deployment_id, provider, heeds_cancel=False).carry_out(Destroy(thing))
+    except JournalError:
+        raise
     except GpucloudError as error:
-        if error.code == "state_conflict":
-            raise
         ctx.narrate(f"{thing.kind} {thing.id}: {error.message}")
         return False
     return True

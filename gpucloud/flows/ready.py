@@ -26,12 +26,13 @@ def make_ready(ctx: Context, deployment_id: str, timeout_s: float, check: Callab
     `check` is called between tries and may raise. WaitTimeout when the proof does not come in time,
     CapacityError when the cloud takes a machine back meanwhile, BootstrapError when the GPUs are wrong.
     """
-    _prove_all(ctx, deployment_id, timeout_s, check)
+    end = ctx.clock() + timeout_s
+    _prove_all(ctx, deployment_id, end, check)
     deployment = ctx.journal.present().deployments[deployment_id]
     attempt = deployment.current
     assert attempt is not None
     if reachable(ctx, attempt):
-        _check_gpus(ctx, attempt.offer, deployment.machines)
+        _check_gpus(ctx, attempt.offer, deployment.machines, end, check)
         ctx.readiness.remember(deployment.name, deployment.id, deployment.machines)
     check()
     ctx.journal.append(Draft("deployment_ready", deployment_id, {"attempt": attempt.number}))
@@ -43,8 +44,8 @@ def reachable(ctx: Context, attempt: Attempt) -> bool:
     return getattr(ctx.clouds.open(attempt.cloud), "reachable", True)
 
 
-def _prove_all(ctx: Context, deployment_id: str, timeout_s: float, check: Callable[[], None]) -> None:
-    pace, end, reason = Pace(ctx), ctx.clock() + timeout_s, "the machine is not running yet"
+def _prove_all(ctx: Context, deployment_id: str, end: float, check: Callable[[], None]) -> None:
+    pace, reason = Pace(ctx), "the machine is not running yet"
     while True:
         check()
         wait_s = 0.0
@@ -95,7 +96,9 @@ def _refreshed(ctx: Context, deployment_id: str) -> Attempt:
 
 def _refuse_lost(attempt: Attempt, machines: Sequence[Resource], found: dict[str, Resource]) -> None:
     for machine in machines:
-        state = found[machine.id].state if machine.id in found else ("gone" if machine.id in attempt.seen else "pending")
+        state = (
+            found[machine.id].state if machine.id in found else ("gone" if machine.id in attempt.seen else "pending")
+        )
         if state in ("preempted", "gone", "failed", "stopped", "stopping"):
             word = {"preempted": "taken back", "gone": "gone"}.get(state, state)
             raise CapacityError(f"The machine {machine.id} was {word} while it was starting.")
@@ -139,14 +142,34 @@ def _token(ctx: Context, deployment_id: str, attempt: Attempt) -> str:
         ) from None
 
 
-def _check_gpus(ctx: Context, offer: Offer, machines: Sequence[Resource]) -> None:
-    """Raise BootstrapError when a machine does not show the GPUs of its offer."""
+def _check_gpus(
+    ctx: Context, offer: Offer, machines: Sequence[Resource], end: float, check: Callable[[], None]
+) -> None:
+    """Raise BootstrapError when a machine does not show the GPUs of its offer.
+
+    A driver may still be loading: the answer counts after `waits.gpus`, or at the end of the time for all.
+    """
     if not expects_nvidia(offer):
         return
+    end = min(end, ctx.clock() + ctx.waits.gpus)
     for machine in machines:
-        mismatch = gpu_mismatch(offer, ctx.readiness.gpus(machine))
-        if mismatch:
-            raise BootstrapError(f"{offer.instance_type} in {offer.region} {mismatch}.", "Another --image may help.")
+        pace = Pace(ctx)
+        while True:
+            check()
+            mismatch = _mismatch(ctx, offer, machine)
+            if not mismatch:
+                break
+            if ctx.clock() >= end:
+                hint = "Another --image may help."
+                raise BootstrapError(f"{offer.instance_type} in {offer.region} {mismatch}.", hint)
+            pace.pause()
+
+
+def _mismatch(ctx: Context, offer: Offer, machine: Resource) -> str:
+    try:
+        return gpu_mismatch(offer, ctx.readiness.gpus(machine))
+    except Unreachable as error:
+        return f"does not say which GPUs it has: {error.message.rstrip('.')}"
 
 
 def expects_nvidia(offer: Offer) -> bool:

@@ -14,6 +14,7 @@ from gpucloud.flows.apply import Interpreter
 from gpucloud.flows.context import Context
 from gpucloud.flows.looks import Look, Place, look, note_look
 from gpucloud.flows.pace import Pace
+from gpucloud.state.journal import JournalError
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,9 @@ class _Bulldozer:
         try:
             provider = self._ctx.clouds.of_account(thing.cloud, thing.account)
             Interpreter(self._ctx, deployment.id, provider, heeds_cancel=False).carry_out(Destroy(thing))
+        except JournalError:
+            raise
         except GpucloudError as error:
-            if error.code == "state_conflict":
-                raise
             self.failures[thing.id] = f"{thing.kind} {thing.id}: {error.message}"
         else:
             self.failures.pop(thing.id, None)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gpucloud.core.answers import attempts_json
-from gpucloud.core.cloud import Guard, LaunchSpec, Provider, TellsGuards
-from gpucloud.core.deployments import Attempt, Deployment, Present
+from gpucloud.core.cloud import LaunchSpec
+from gpucloud.core.deployments import ENDED, Attempt, Deployment, Present
 from gpucloud.core.errors import (
     AmbiguousError,
     CleanupIncomplete,
@@ -19,7 +19,6 @@ from gpucloud.core.errors import (
 )
 from gpucloud.core.events import Draft
 from gpucloud.core.failover import RuledOut, goes_on, nothing_started
-from gpucloud.core.guards import default_guards
 from gpucloud.core.launches import launch_again, launch_spec
 from gpucloud.core.names import ID_BYTES, deployment_id
 from gpucloud.core.offers import Offer
@@ -29,11 +28,14 @@ from gpucloud.core.units import iso_utc, show_duration
 from gpucloud.flows import changes, down
 from gpucloud.flows.apply import Cancelled, Interpreter
 from gpucloud.flows.context import Context
+from gpucloud.flows.guarding import guards_of
 from gpucloud.flows.interrupts import InterruptedTwice, Interrupts
 from gpucloud.flows.looks import look, note_look
 from gpucloud.flows.ready import make_ready
+from gpucloud.flows.refresh import refresh_locked
 from gpucloud.flows.removal import remove
 from gpucloud.state.home import write_private
+from gpucloud.state.journal import JournalError
 from gpucloud.state.locks import deployment_lock
 
 LAUNCH_TRIES = 3  # sendings of one token when the answer is lost
@@ -78,13 +80,6 @@ def _draft_spec(request: UpRequest, now: float) -> LaunchSpec:
         at_end=request.at_end,
         options=request.options,
     )
-
-
-def guards_of(provider: Provider, spec: LaunchSpec) -> tuple[Guard, ...]:
-    """What will end those machines, as the driver tells it."""
-    if isinstance(provider, TellsGuards):
-        return tuple(provider.guards(spec))
-    return default_guards(spec.deadline_epoch_s, spec.idle_s, spec.at_end)
 
 
 def up(ctx: Context, planned: UpPlan) -> UpResult:
@@ -166,7 +161,7 @@ def _with_attempts(ctx: Context, identifier: str, error: GpucloudError) -> Gpucl
     """The error with the list of attempts; what may still bill is named even when the journal is stuck."""
     now = ctx.journal.present().deployments[identifier]
     error.details.setdefault("attempts", attempts_json(now))
-    if error.code == "state_conflict" and (now.open_attempts or standing(now)):
+    if isinstance(error, JournalError) and (now.open_attempts or standing(now)):
         ids = ", ".join([*(item.id for item in standing(now)), *(f"token {a.token}" for a in now.open_attempts)])
         hint = f"{error.hint} Then `gpucloud down {now.name}`."
         return CleanupIncomplete(f"{error.message} '{now.name}' may bill: {ids}.", hint, **error.details)
@@ -178,6 +173,7 @@ class _Journey:
 
     def __init__(self, ctx: Context, request: UpRequest, identifier: str, interrupts: Interrupts) -> None:
         self._ctx, self._request, self._id, self._interrupts = ctx, request, identifier, interrupts
+        self._hints: dict[str, str] = {}  # the newest next step for each kind of refusal
 
     def _now(self) -> Deployment:
         return self._ctx.journal.present().deployments[self._id]
@@ -193,15 +189,25 @@ class _Journey:
         """Until it is ready; raises otherwise."""
         state = self._now().state
         if state == "ready":
+            state = self._still_ready()
+        if state == "ready":
             return
-        if state in ("stopped", "starting"):
+        if state in ("stopped", "starting", "ended_by_guard"):
             changes.start_locked(self._ctx, changes.plan_start(self._ctx, self._request.name))
             return
         if state == "stopping":
             raise StateConflict(f"'{self._request.name}' is being stopped.", "Wait until `gpucloud ls` says stopped.")
-        if self._continued():
-            return
-        self._rounds()
+        if state in ENDED:
+            name = self._request.name
+            raise StateConflict(f"'{name}' is {state} by now.", f"Remove it with `gpucloud down {name}` first.")
+        if not self._continued():
+            self._rounds()
+        self._check()
+
+    def _still_ready(self) -> str:
+        """What the cloud says of machines that the journal calls ready."""
+        refresh_locked(self._ctx, self._id)
+        return self._now().state
 
     def _continued(self) -> bool:
         """Finish what an earlier `up` left behind: unanswered requests first, then unproved machines."""
@@ -212,7 +218,7 @@ class _Journey:
         if current is None or not current.made:
             return False
         if current.failure:  # its removal was cut short
-            self._clear(current.number, GpucloudError(current.message))
+            self._clear(current.number, current.failure, current.message)
             return False
         return self._settle_in(current.number)
 
@@ -228,13 +234,12 @@ class _Journey:
             self._check()
 
     def _give_up(self) -> None:
-        error = nothing_started(self._now().tried)
-        self._fail(error)
+        error = nothing_started(self._now().tried, self._hints)
+        self._fail(error.code, error.message)
         raise error
 
-    def _fail(self, error: GpucloudError) -> None:
-        data = {"code": error.code, "message": error.message}
-        self._ctx.journal.append(Draft("deployment_failed", self._id, data))
+    def _fail(self, code: str, message: str) -> None:
+        self._ctx.journal.append(Draft("deployment_failed", self._id, {"code": code, "message": message}))
 
     def _one_round(self) -> bool:
         ruled_out = RuledOut()
@@ -257,7 +262,7 @@ class _Journey:
         self._ctx.narrate(f"Asking {_words(offer)} for {self._request.nodes} × {offer.instance_type}.")
         try:
             self._launch(step)
-        except StateConflict:
+        except JournalError:
             raise  # the journal could not be written: nothing more is begun
         except GpucloudError as error:
             return self._refused(offer, step.spec.attempt, error)
@@ -289,6 +294,7 @@ class _Journey:
         data = {"offer": offer_record(offer), "code": error.code, "message": error.message}
         self._ctx.journal.append(Draft("attempt_skipped", self._id, data))
         self._ctx.narrate(f"{_words(offer)}: {error.message} {error.hint}")
+        self._hints[error.code] = error.hint
         return error.code
 
     def _refused(self, offer: Offer, number: int, error: GpucloudError) -> str:
@@ -297,8 +303,9 @@ class _Journey:
         if attempt.open:
             raise self._unsettled(attempt, error)
         self._ctx.home.proof_file(self._id, number).unlink(missing_ok=True)
+        self._hints[error.code] = error.hint
         if not goes_on(error.code):
-            self._fail(error)
+            self._fail(error.code, error.message)
             raise error
         return error.code
 
@@ -393,17 +400,17 @@ class _Journey:
         self._ctx.journal.append(Draft("attempt_failed", self._id, data))
         self._ctx.narrate(f"{error.message}{' It is kept.' if keep else ' It is removed.'}")
         if keep:
-            self._fail(error)
+            self._fail(error.code, error.message)
             raise error
-        self._clear(number, error)
+        self._clear(number, error.code, error.message)
         if error.code not in ("bootstrap", "capacity"):
-            self._fail(error)
+            self._fail(error.code, error.message)
 
-    def _clear(self, number: int, error: GpucloudError) -> None:
+    def _clear(self, number: int, code: str, message: str) -> None:
         """Remove the machines of a failed attempt; CleanupIncomplete when that is not confirmed."""
         removal = remove(self._ctx, self._id)
         if not removal.complete:
-            self._fail(error)
+            self._fail(code, message)
             raise down.incomplete(self._now(), removal)
         self._ctx.home.proof_file(self._id, number).unlink(missing_ok=True)
 

@@ -40,6 +40,10 @@ COMMIT;
 """
 
 
+class JournalError(StateConflict):
+    """The journal could not be read or written; what it held is kept."""
+
+
 class Journal:
     """One open `state.db`. Safe to use from several processes; one per process and thread."""
 
@@ -181,16 +185,16 @@ def _switch_to_wal(connection: sqlite3.Connection) -> str:
     return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
 
 
-def _unusable(path: Path, error: sqlite3.DatabaseError) -> StateConflict:
+def _unusable(path: Path, error: sqlite3.DatabaseError) -> JournalError:
     words = str(error)
     if "full" in words:
-        return StateConflict(
+        return JournalError(
             f"The disk is full: {path} could not be written, and what it holds is kept.",
             "Free some space, then repeat the command; it goes on where it was.",
         )
     if "locked" in words or "busy" in words:
-        return StateConflict(f"{path} is locked by another program.", "Wait until it has ended, then repeat.")
-    return StateConflict(
+        return JournalError(f"{path} is locked by another program.", "Wait until it has ended, then repeat.")
+    return JournalError(
         f"{path} cannot be used: {words}.",
         "Free space or permissions there, or move it away: `gpucloud gc` finds what the clouds still hold.",
     )

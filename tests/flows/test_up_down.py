@@ -11,6 +11,7 @@ from gpucloud.core.errors import (
     CapacityError,
     CleanupIncomplete,
     CredentialsError,
+    PermissionDenied,
     StateConflict,
     UsageError,
     WaitTimeout,
@@ -336,7 +337,8 @@ def test_another_account_is_named(stage):
     stage.provider._account = "another"
     stage.context()
     error = stage.down("train").error
-    assert error.exit_code in (4, 9)
+    assert error.exit_code == 4
+    assert "i-000001" in error.message
     assert "fake-account" in error.message + error.hint
     assert len(stage.machines) == 1
 
@@ -394,3 +396,29 @@ def test_a_budget_becomes_the_deadline_of_the_machines(stage):
     stage.up(budget_usd=0.1)
     assert stage.machines[0]["deadline"] - stage.clock() == pytest.approx(7200, abs=60)
     assert stage.machines[0]["tags"]["gpucloud-deadline"].isdigit()
+
+
+def test_up_again_looks_whether_it_is_still_there(stage):
+    stage.up(max_s=3600)
+    stage.clock.sleep(3700)
+    again = stage.up(max_s=3600)
+    assert again.state == "ready"
+    assert again.deadline_at > stage.clock(), "a machine that its guard stopped is started with a new deadline"
+    stage.things.clear()
+    with pytest.raises(StateConflict, match="is lost by now"):
+        stage.up(max_s=3600)
+
+
+def test_a_driver_that_loads_late_is_waited_for(stage):
+    stage.reachable()
+    answers = [[], [], ["GPU 0: Tesla T4 (UUID: GPU-1)"]]
+    stage.readiness.gpus = lambda resource: answers.pop(0)
+    assert stage.up(offers=stage.offers("fk.t4")).state == "ready"
+    assert answers == []
+
+
+def test_the_drivers_own_next_step_is_the_hint(stage):
+    stage.script({"verb": "launch", "fault": "permission", "times": 0})
+    with pytest.raises(PermissionDenied) as caught:
+        stage.up()
+    assert caught.value.hint == "Change the script."
