@@ -111,6 +111,7 @@ class Run:
     exit_code: int | None = None
     pulled: bool = False
     cancelled: bool = False  # somebody asked it to end
+    setup_failed: bool = False  # its set-up ended badly, so the command was never started
     spec: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -198,7 +198,8 @@ def _stop_requested(now: Deployment, event: Event) -> Deployment:
 
 
 def _stopped(now: Deployment, event: Event) -> Deployment:
-    return replace(_with_state(now, "stopped"), phase="stopped", pauses=_paused(now, event.at))
+    runs = tuple(replace(r, state="cancelled", ended_at=event.at) if r.open else r for r in now.runs)
+    return replace(_with_state(now, "stopped"), phase="stopped", pauses=_paused(now, event.at), runs=runs)
 
 
 def _paused(now: Deployment, at: float) -> tuple[tuple[float, float | None], ...]:
@@ -310,7 +311,8 @@ def _run_ended(now: Deployment, event: Event) -> Deployment:
     code = event.data.get("exit_code")
     asked = any(run.number == event.data["run"] and run.cancelled for run in now.runs)
     state = event.data.get("state") or ("succeeded" if code == 0 else "cancelled" if asked else "failed")
-    return _on_run(now, event, state=state, exit_code=code, ended_at=event.data.get("at", event.at))
+    ended_at, setup_failed = event.data.get("at", event.at), bool(event.data.get("setup_failed"))
+    return _on_run(now, event, state=state, exit_code=code, ended_at=ended_at, setup_failed=setup_failed)
 
 
 def _run_cancel_requested(now: Deployment, event: Event) -> Deployment:

@@ -56,14 +56,24 @@ def started(ctx: Context, run: Run, at: float | None = None) -> Run:
     return _note(ctx, run, "run_started", at=ctx.clock() if at is None else at)
 
 
-def ended(ctx: Context, run: Run, exit_code: int | None, state: str = "", at: float | None = None) -> Run:
+def ended(
+    ctx: Context,
+    run: Run,
+    exit_code: int | None,
+    state: str = "",
+    at: float | None = None,
+    setup_failed: bool = False,
+) -> Run:
     """It ended; `state` where the code alone does not tell: cancelled, preempted, lost, failed. Once only."""
 
     def decide(present: Present) -> Sequence[Draft]:
         known = _run(present.deployments[run.deployment], run.number)
         if not known.open:
             return []
-        data = {"run": run.number, "exit_code": exit_code, "state": state, "at": ctx.clock() if at is None else at}
+        data: dict[str, Any] = {"run": run.number, "exit_code": exit_code, "state": state}
+        data["at"] = ctx.clock() if at is None else at
+        if setup_failed:
+            data["setup_failed"] = True
         return [Draft("run_ended", run.deployment, data)]
 
     present = ctx.journal.transact(decide)
