@@ -21,6 +21,7 @@ class Interrupts:
     def __init__(self, narrate: Callable[[str], None]) -> None:
         self._narrate = narrate
         self._event = threading.Event()
+        self._pressed = False
         self._before: dict[int, Any] = {}
 
     @property
@@ -40,13 +41,14 @@ class Interrupts:
             signal.signal(number, before)
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
-        if self.pending:
+        if self._pressed:
             raise InterruptedTwice
+        self._pressed = True
         self._event.set()
         self._narrate("Finishing the call at hand; press Ctrl-C again to leave everything as it is.")
 
-    def reset(self) -> None:
-        """The first press has been answered; the next one counts as a first one again."""
+    def answered(self) -> None:
+        """The first press is being acted on: sleeps are whole again, and the next press ends everything."""
         self._event.clear()
 
     def sleep(self, seconds: float) -> None:

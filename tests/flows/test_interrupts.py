@@ -158,3 +158,15 @@ def test_up_down_and_ls_at_once_leave_nothing(tmp_path, after_s):
     assert ended[1][0].strip() == "None", "down ends with nothing left to say"
     assert ended[2][0].strip() in ("", "state_conflict"), "up is ready before, or told that it was taken down"
     assert clean_up("fake", root, keep_journal=True) == []
+
+
+def test_a_second_press_during_the_removal_ends_at_once(tmp_path):
+    program = PROGRAM.replace(
+        "ask_remove=lambda q: answer",
+        "ask_remove=lambda q: (os.kill(os.getpid(), number), print('asked on'), True)[2]",
+    )
+    words = [sys.executable, "-c", program, str(tmp_path / "home"), str(int(signal.SIGINT)), "1", "yes"]
+    answer = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert "asked on" not in answer.stdout
+    assert "error 130" in answer.stdout
+    assert "i-000001" in answer.stdout
