@@ -8,17 +8,16 @@ import typer
 
 from gpucloud.cli.options import current
 from gpucloud.cli.outside import context
-from gpucloud.cli.views import column, listing
 from gpucloud.core.errors import CredentialsError
-from gpucloud.render.view import show
+from gpucloud.render.view import Column, View, show
 
 COLUMNS = (
-    column("cloud", "Cloud"),
-    column("usable", "Usable"),
-    column("identity", "As"),
-    column("via", "Through"),
-    column("reason", "Reason"),
-    column("quota_words", "GPU quotas"),
+    Column("cloud", "Cloud"),
+    Column("usable", "Usable"),
+    Column("identity", "As"),
+    Column("via", "Through"),
+    Column("reason", "Reason"),
+    Column("quota_words", "GPU quotas"),
 )
 
 
@@ -34,7 +33,7 @@ def check(
     with context() as ctx:
         found = [item.as_json() for item in examine(ctx, tuple(clouds or ()))]
     rows = [{**item, "quota_words": _quotas(item["quotas"])} for item in found]
-    show(listing("check", {"clouds": found}, "clouds", COLUMNS, rows), current().output)
+    show(View("check", {"clouds": found}, COLUMNS, rows), current().output)
     refused = [item["cloud"] for item in found if not item["usable"]]
     if clouds and refused:
         raise CredentialsError(f"{', '.join(refused)} cannot be used.", "The table says why.")

@@ -10,18 +10,18 @@ import typer
 
 from gpucloud.cli.options import current
 from gpucloud.cli.outside import context
-from gpucloud.cli.views import column, listing, money, words
+from gpucloud.cli.views import money, words
 from gpucloud.core.errors import UsageError
-from gpucloud.render.view import show
+from gpucloud.render.view import Column, View, show
 
 COLUMNS = (
-    column("deployment", "Deployment"),
-    column("run", "Run"),
-    column("kind", "What", write=words),
-    column("hours", "Hours", right=True, write=lambda value: f"{value:.3f}"),
-    column("usd_per_hour", "USD/h", right=True, write=money),
-    column("price_observed_on", "Price of"),
-    column("usd", "USD", right=True, write=money),
+    Column("deployment", "Deployment"),
+    Column("run", "Run"),
+    Column("kind", "What", write=words),
+    Column("hours", "Hours", right=True, write=lambda value: f"{value:.3f}"),
+    Column("usd_per_hour", "USD/h", right=True, write=money),
+    Column("price_observed_on", "Price of"),
+    Column("usd", "USD", right=True, write=money),
 )
 
 
@@ -42,7 +42,7 @@ def cost(
         body = cost_json(bill(ctx, since_epoch_s(since) if since else None, name))
     total = body["total_usd"]
     notes = [f"Total: {money(total)} USD." if total is not None else "Total: unknown, a price is missing."]
-    show(listing("cost", body, "items", COLUMNS, body["items"], notes, "Nothing was spent."), current().output)
+    show(View("cost", body, COLUMNS, body["items"], notes, "Nothing was spent.", "items"), current().output)
 
 
 def since_epoch_s(text: str) -> float:

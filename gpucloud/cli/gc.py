@@ -8,18 +8,18 @@ import typer
 
 from gpucloud.cli.options import current, narrate
 from gpucloud.cli.outside import confirm, context
-from gpucloud.cli.views import column, listing, words
-from gpucloud.render.view import show
+from gpucloud.cli.views import words
+from gpucloud.render.view import Column, View, show
 
 COLUMNS = (
-    column("cloud", "Cloud"),
-    column("region", "Region"),
-    column("kind", "Kind"),
-    column("id", "Id"),
-    column("class", "Whose", write=words),
-    column("created_at", "Created"),
-    column("account", "Account", wide=True),
-    column("name", "Name", wide=True),
+    Column("cloud", "Cloud"),
+    Column("region", "Region"),
+    Column("kind", "Kind"),
+    Column("id", "Id"),
+    Column("class", "Whose", write=words),
+    Column("created_at", "Created"),
+    Column("account", "Account", wide=True),
+    Column("name", "Name", wide=True),
 )
 
 
@@ -52,7 +52,7 @@ def gc(
         body = result.as_json()
         notes = [f"Not asked: {place['cloud']} {place['region']}: {place['reason']}" for place in body["unscanned"]]
         notes.append(f"{len(body['scanned'])} regions asked, {len(body['removed'])} things removed.")
-        view = listing("gc", body, "orphans", COLUMNS, body["orphans"], notes, "Nothing without an owner.")
+        view = View("gc", body, COLUMNS, body["orphans"], notes, "Nothing without an owner.", "orphans")
         show(view, current().output)
         if result.error is not None:
             raise result.error

@@ -11,9 +11,8 @@ import typer
 from gpucloud.cli.options import current
 from gpucloud.cli.outside import context, dial
 from gpucloud.cli.transfer import COLUMNS, remote_path, report_json
-from gpucloud.cli.views import listing
 from gpucloud.core.errors import UsageError
-from gpucloud.render.view import show
+from gpucloud.render.view import View, show
 
 
 def pull(
@@ -42,4 +41,4 @@ def pull(
                 source.transport, remote_path(source, remote), local, mirror=mirror, checksum=checksum, progress=bar
             )
     rows = [report_json(node, report)]
-    show(listing("pull", {"nodes": rows}, "nodes", COLUMNS, rows), current().output)
+    show(View("pull", {"nodes": rows}, COLUMNS, rows), current().output)

@@ -11,8 +11,7 @@ import typer
 from gpucloud.cli.options import current
 from gpucloud.cli.outside import context, dial
 from gpucloud.cli.transfer import COLUMNS, remote_path, report_json
-from gpucloud.cli.views import listing
-from gpucloud.render.view import show
+from gpucloud.render.view import View, show
 
 
 def push(
@@ -51,4 +50,4 @@ def push(
 
             on_all(fleet.nodes, send)
     rows = [report_json(rank, reports[rank]) for rank in sorted(reports)]
-    show(listing("push", {"nodes": rows}, "nodes", COLUMNS, rows), current().output)
+    show(View("push", {"nodes": rows}, COLUMNS, rows), current().output)

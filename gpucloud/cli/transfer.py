@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gpucloud.cli.views import column
+from gpucloud.render.view import Column
 
 if TYPE_CHECKING:
     from gpucloud.flows.machines import Node
     from gpucloud.remote.sync import SyncReport
 
 COLUMNS = (
-    column("rank", "Node", right=True),
-    column("files", "Files", right=True),
-    column("bytes", "Bytes", right=True, write=lambda value: f"{value:,}"),
-    column("deleted", "Deleted", right=True),
-    column("same", "Unchanged", right=True),
-    column("wire_bytes", "Sent bytes", right=True, write=lambda value: f"{value:,}"),
-    column("changed_while_read", "Changed while read"),
-    column("skipped", "Skipped"),
+    Column("rank", "Node", right=True),
+    Column("files", "Files", right=True),
+    Column("bytes", "Bytes", right=True, write=lambda value: f"{value:,}"),
+    Column("deleted", "Deleted", right=True),
+    Column("same", "Unchanged", right=True),
+    Column("wire_bytes", "Sent bytes", right=True, write=lambda value: f"{value:,}"),
+    Column("changed_while_read", "Changed while read"),
+    Column("skipped", "Skipped"),
 )
 
 

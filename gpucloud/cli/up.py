@@ -10,9 +10,9 @@ import typer
 
 from gpucloud.cli.options import current, narrate
 from gpucloud.cli.outside import can_ask, confirm, context, home
-from gpucloud.cli.views import ATTEMPT_COLUMNS, column, deployments_view, gpu_words, listing, money
+from gpucloud.cli.views import ATTEMPT_COLUMNS, deployments_view, gpu_words, money
 from gpucloud.core.errors import StateConflict, UsageError
-from gpucloud.render.view import Table, View, show
+from gpucloud.render.view import Column, View, show
 
 if TYPE_CHECKING:
     from gpucloud.core.plan import UpPlan
@@ -153,7 +153,7 @@ def carry_out(ctx: Context, planned: UpPlan) -> UpResult:
     except GpucloudError as error:
         tries = error.details.get("attempts")
         if tries and current().output != "json":
-            show(View("up", {}, "", (Table(ATTEMPT_COLUMNS, tries),)), "table", sys.stderr)
+            show(View("up", {}, ATTEMPT_COLUMNS, tries), "table", sys.stderr)
         raise
 
 
@@ -224,15 +224,15 @@ def agree(planned: UpPlan, yes: bool) -> None:
 
 
 PLAN_COLUMNS = (
-    column("cloud", "Cloud"),
-    column("region", "Region"),
-    column("zone", "Zone"),
-    column("instance_type", "Type"),
-    column("gpus", "GPUs"),
-    column("market", "Market"),
-    column("nodes", "Nodes", right=True),
-    column("usd_per_hour", "USD/h", right=True, write=money),
-    column("observed_on", "Price of"),
+    Column("cloud", "Cloud"),
+    Column("region", "Region"),
+    Column("zone", "Zone"),
+    Column("instance_type", "Type"),
+    Column("gpus", "GPUs"),
+    Column("market", "Market"),
+    Column("nodes", "Nodes", right=True),
+    Column("usd_per_hour", "USD/h", right=True, write=money),
+    Column("observed_on", "Price of"),
 )
 
 
@@ -242,7 +242,7 @@ def plan_view(planned: UpPlan) -> View:
 
     body = dict(up_plan_json(planned))
     rows = [{**item, "gpus": gpu_words(item)} for item in body["order"]]
-    return listing("up", {"plan": body}, "", PLAN_COLUMNS, rows, plan_lines(planned))
+    return View("up", {"plan": body}, PLAN_COLUMNS, rows, plan_lines(planned))
 
 
 def result_view(result: UpResult, now: float) -> View:

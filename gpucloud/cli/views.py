@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from gpucloud.core.units import show_duration
-from gpucloud.render.view import Column, Table, View
+from gpucloud.render.view import Column, View
 
 Json = Mapping[str, Any]
-
-
-def column(
-    key: str,
-    title: str,
-    right: bool = False,
-    wide: bool = False,
-    write: Callable[[Any], str] | None = None,
-    keep: int = 5,
-) -> Column:
-    """A column of the value under `key`, written by `write`."""
-    value = key if write is None else lambda record: write(record.get(key))
-    return Column(title, value, right, keep, wide)
-
-
-def listing(
-    kind: str,
-    body: Json,
-    records: str,
-    columns: Sequence[Column],
-    rows: Sequence[Json],
-    notes: Sequence[str] = (),
-    empty: str = "Nothing to show.",
-) -> View:
-    """One table of rows, or a sentence when there are none. `records` is the JSON key of the list."""
-    if not rows:
-        return View(kind, body, records, (), (empty, *notes))
-    return View(kind, body, records, (Table(columns, rows),), notes)
 
 
 def since_iso(text: Any) -> str:
@@ -71,40 +43,40 @@ def money(value: Any) -> str:
 
 
 DEPLOYMENT_COLUMNS = (
-    column("name", "Name"),
-    column("state", "State", write=words),
-    column("cloud", "Cloud"),
-    column("region", "Region"),
-    column("instance_type", "Type"),
-    column("gpus", "GPUs"),
-    column("node_count", "Nodes", right=True),
-    column("usd_per_hour", "USD/h", right=True, write=money),
-    column("spent_usd", "Spent USD", right=True, write=money),
-    column("deadline_at", "Time left", right=True, write=until_iso),
-    column("id", "Id", wide=True),
-    column("market", "Market", wide=True),
-    column("created_at", "Created", wide=True),
+    Column("name", "Name"),
+    Column("state", "State", write=words),
+    Column("cloud", "Cloud"),
+    Column("region", "Region"),
+    Column("instance_type", "Type"),
+    Column("gpus", "GPUs"),
+    Column("node_count", "Nodes", right=True),
+    Column("usd_per_hour", "USD/h", right=True, write=money),
+    Column("spent_usd", "Spent USD", right=True, write=money),
+    Column("deadline_at", "Time left", right=True, write=until_iso),
+    Column("id", "Id", wide=True),
+    Column("market", "Market", wide=True),
+    Column("created_at", "Created", wide=True),
 )
 
 RUN_COLUMNS = (
-    column("id", "Run"),
-    column("state", "State", write=words),
-    column("exit_code", "Exit", right=True),
-    column("command", "Command"),
-    column("started_at", "Started", write=since_iso),
-    column("took", "Took", right=True),
-    column("usd", "USD", right=True, write=money),
-    column("ended_at", "Ended", wide=True),
+    Column("id", "Run"),
+    Column("state", "State", write=words),
+    Column("exit_code", "Exit", right=True),
+    Column("command", "Command"),
+    Column("started_at", "Started", write=since_iso),
+    Column("took", "Took", right=True),
+    Column("usd", "USD", right=True, write=money),
+    Column("ended_at", "Ended", wide=True),
 )
 
 ATTEMPT_COLUMNS = (
-    column("cloud", "Cloud"),
-    column("region", "Region"),
-    column("zone", "Zone"),
-    column("instance_type", "Type"),
-    column("market", "Market"),
-    column("outcome", "Outcome", write=words),
-    column("message", "Reason"),
+    Column("cloud", "Cloud"),
+    Column("region", "Region"),
+    Column("zone", "Zone"),
+    Column("instance_type", "Type"),
+    Column("market", "Market"),
+    Column("outcome", "Outcome", write=words),
+    Column("message", "Reason"),
 )
 
 
@@ -119,7 +91,7 @@ def deployments_view(
     rows = [{**item, "gpus": gpu_words(item), "node_count": len(item["nodes"])} for item in deployments]
 
     body = {"deployments": list(deployments), **extra}
-    return listing(kind, body, "deployments", DEPLOYMENT_COLUMNS, rows, notes, empty)
+    return View(kind, body, DEPLOYMENT_COLUMNS, rows, notes, empty)
 
 
 def gpu_words(item: Json) -> str:
@@ -132,7 +104,7 @@ def runs_view(kind: str, runs: Sequence[Json], notes: Sequence[str] = ()) -> Vie
     """`runs` as a table."""
     rows = [{**run, "took": _took(run)} for run in runs]
     empty = "No run. Start one with `gpucloud run CMD`."
-    return listing(kind, {"runs": list(runs)}, "runs", RUN_COLUMNS, rows, notes, empty)
+    return View(kind, {"runs": list(runs)}, RUN_COLUMNS, rows, notes, empty)
 
 
 def _took(run: Json) -> str:
