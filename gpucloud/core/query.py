@@ -10,7 +10,7 @@ from gpucloud.core.accelerators import GpuRequest
 from gpucloud.core.offers import STALE_DAYS, Offer
 
 SORTS = ("price", "gpu-price", "work-price", "throughput")
-MARKET_WISHES = ("on-demand", "spot", "any")
+MARKET_WISHES = ("on-demand", "spot", "reserved", "any")
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,15 @@ def rank_class(offer: Offer, rank_stale: bool = False) -> int:
 
 def order_key(offer: Offer, query: OfferQuery) -> tuple[object, ...]:
     """Sort key of `price` and `gpu-price`: ranked ones first, cheapest first, names break ties."""
-    price = offer.usd_per_gpu_hour if query.sort == "gpu-price" else offer.usd_per_hour
+    return order_by(offer, offer.usd_per_gpu_hour if query.sort == "gpu-price" else offer.usd_per_hour, query)
+
+
+def order_by(offer: Offer, figure: float | None, query: OfferQuery) -> tuple[object, ...]:
+    """Sort key by any figure: ranked ones first, the smallest figure first, those without one behind."""
     return (
         rank_class(offer, query.rank_stale),
-        0.0 if price is None else price,
+        figure is None,
+        figure or 0.0,
         offer.cloud,
         offer.instance_type,
         offer.market,
@@ -144,7 +149,6 @@ def wishes_of(query: OfferQuery) -> dict[str, OfferQuery]:
 
 def _droppable(query: OfferQuery) -> list[tuple[str, object, dict[str, object]]]:
     memory, count, usd = query.min_gpu_memory_gib, query.min_count, query.max_usd_per_hour
-    hidden = not (query.retired and query.suspect)
     return [
         (f"--cloud {','.join(query.clouds)}", query.clouds, {"clouds": ()}),
         (f"--region {','.join(query.regions)}", query.regions, {"regions": ()}),
@@ -152,7 +156,8 @@ def _droppable(query: OfferQuery) -> list[tuple[str, object, dict[str, object]]]
         (f"--min-gpu-memory {memory or 0:g}GB", memory is not None, {"min_gpu_memory_gib": None}),
         (f"--min-count {count or 0:g}", count is not None, {"min_count": None}),
         (f"--max-usd-per-hour {usd or 0:g}", usd is not None, {"max_usd_per_hour": None}),
-        ("hiding retired and suspect prices", hidden, {"retired": True, "suspect": True}),
+        ("the rule to leave out retired prices (--retired)", not query.retired, {"retired": True}),
+        ("the rule to leave out suspect prices (--suspect)", not query.suspect, {"suspect": True}),
     ]
 
 
@@ -162,6 +167,8 @@ def nearest_misses(query: OfferQuery, search: Search) -> list[Miss]:
     `search` answers a query with the number of offers and the best one.
     """
     level: dict[tuple[str, ...], OfferQuery] = {(): query}
+    if search(_without_wishes(query))[1] is None:
+        return []
     while level:
         level = _with_one_less(level)
         found = [_miss(names, relaxed, search) for names, relaxed in level.items()]
@@ -169,6 +176,11 @@ def nearest_misses(query: OfferQuery, search: Search) -> list[Miss]:
         if misses:
             return misses
     return []
+
+
+def _without_wishes(query: OfferQuery) -> OfferQuery:
+    gpus = tuple(replace(gpu, count=None) for gpu in query.gpus)
+    return OfferQuery(gpus=gpus, market="any", retired=True, suspect=True, all_regions=query.all_regions)
 
 
 def _with_one_less(level: dict[tuple[str, ...], OfferQuery]) -> dict[tuple[str, ...], OfferQuery]:

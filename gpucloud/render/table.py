@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from gpucloud.render.text import shortened, width_of
 
 GAP = "  "
-NARROWEST = 6  # a text column is not cut below this
+READABLE = 14  # text columns are cut to this before a column that matters is dropped
+NARROWEST = 6  # and to this when nothing is left to drop
 
 
 def layout(
@@ -25,8 +26,7 @@ def layout(
     widths = [max([width_of(title), *(width_of(row[at]) for row in rows)]) for at, title in enumerate(titles)]
     shown = list(range(len(titles)))
     if width is not None:
-        shown = _fitting(shown, widths, keep, width)
-        _cut(shown, widths, right, width)
+        shown = _fitting(shown, widths, right, keep, width)
     rule = ["-" * size for size in widths]
     lines = [_line(row, shown, widths, right) for row in (titles, rule, *rows)]
     return lines, [titles[at] for at in range(len(titles)) if at not in shown]
@@ -36,21 +36,29 @@ def _total(shown: list[int], widths: list[int]) -> int:
     return sum(widths[at] for at in shown) + len(GAP) * (len(shown) - 1)
 
 
-def _fitting(shown: list[int], widths: list[int], keep: Sequence[int], width: int) -> list[int]:
+def _fitting(shown: list[int], widths: list[int], right: Sequence[bool], keep: Sequence[int], width: int) -> list[int]:
+    """The columns that stay, with `widths` cut: what matters little goes, then words get short, then the rest goes."""
+    for below, floor in ((5, READABLE), (9, NARROWEST)):
+        shown = _dropped(shown, widths, keep, below, width)
+        _cut(shown, widths, right, floor, width)
+    return shown
+
+
+def _dropped(shown: list[int], widths: list[int], keep: Sequence[int], below: int, width: int) -> list[int]:
     left = list(shown)
     while _total(left, widths) > width:
-        droppable = [at for at in left if keep[at] < 9]
+        droppable = [at for at in left if keep[at] < below]
         if not droppable:
             break
         left.remove(min(droppable, key=lambda at: (keep[at], -at)))
     return left
 
 
-def _cut(shown: list[int], widths: list[int], right: Sequence[bool], width: int) -> None:
+def _cut(shown: list[int], widths: list[int], right: Sequence[bool], floor: int, width: int) -> None:
     """Take from the longest text column, letter by letter, until the line fits or none can give."""
     while _total(shown, widths) > width:
         longest = max((at for at in shown if not right[at]), key=lambda at: widths[at], default=None)
-        if longest is None or widths[longest] <= NARROWEST:
+        if longest is None or widths[longest] <= floor:
             return
         widths[longest] -= 1
 
