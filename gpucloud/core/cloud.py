@@ -74,6 +74,7 @@ class Endpoint:
     dialect: str = "sh"
     base_dir: str = ""
     proxy_jump: tuple[Endpoint, ...] = ()
+    agent: bool = False  # own machines: the user's SSH agent and usual key files may be tried too
 
 
 @dataclass(frozen=True)
