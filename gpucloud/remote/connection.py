@@ -1,327 +1,442 @@
-"""One SSH connection to one machine: our own tuned socket, the host key checked before anything is sent.
+"""One SSH connection to one machine: retried until its deadline, the host's key checked before ours is shown.
 
-paramiko is imported when a connection is opened, so that only commands that use SSH pay for it.
+    open_socket → key exchange → the host's key against the pin → our key → spare channel
+
+paramiko loads at the first `connect`. Everything after is many channels on this one connection.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hmac
+import os
+import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from gpucloud.core.cloud import Endpoint
 from gpucloud.core.errors import HostKeyError, Unreachable
-from gpucloud.remote.sockets import dial_socket
+from gpucloud.remote.keys import FINGERPRINT, fingerprint_of, load, parse_line, users_keys
+from gpucloud.remote.sockets import DEAD_LINK_S, KEEPALIVE_S, USER_TIMEOUT, open_socket
 
-if TYPE_CHECKING:
-    import paramiko
+CONNECT_S = 15.0  # default patience of `connect`
+STEP_S = 10.0  # longest wait for one TCP connection, banner, key exchange or answer
+CHANNEL_S = 30.0
+WRITE_BYTES = 1 << 17
+RSA_TYPES = ("rsa-sha2-512", "rsa-sha2-256")
+ECDSA_TYPES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+KEY_HINT = "Compare with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the machine's own console."
+Identities = Callable[[], Generator[Any, None, None]]
+Check = Callable[[str, bytes], None]  # key type and bytes that the host showed; raises HostKeyError
 
-CONNECT_S = 15.0  # one try: TCP, key exchange, authentication
-OPEN_S = 15.0
-DEAD_S = 8.0  # a link that answers nothing for so long is dead
-PROBE_S = 2.0
-CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
-KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256")
-REKEY_BYTES = 1 << 34
 
+def connect(endpoint: Endpoint, *, deadline_s: float = CONNECT_S) -> Connection:
+    """An authenticated connection; tried again after refused, reset, silent or closed until `deadline_s`.
 
-def connect(endpoint: Endpoint, *, deadline_s: float = 30.0) -> Connection:
-    """Open an authenticated connection; refused, reset and silent hosts are tried again until `deadline_s`.
-
-    The host key of every hop must be the pinned one (`endpoint.host_key`). Raises HostKeyError for another key
-    or when none is pinned, Unreachable otherwise.
+    The host key of every hop must be the pinned one: `endpoint.host_key`, a key line or `SHA256:…`. Raises
+    HostKeyError at once when it is not, or none is pinned; Unreachable when the time is over or our key is refused.
     """
-    end = time.monotonic() + deadline_s
-    pause_s = 0.05
-    while True:
-        try:
-            return Connection(endpoint, open_transport(endpoint, min(CONNECT_S, max(1.0, end - time.monotonic()))))
-        except Unreachable as error:
-            if time.monotonic() + pause_s >= end or error.details.get("final"):
-                raise
-            time.sleep(pause_s)
-            pause_s = min(1.0, pause_s * 2)
-
-
-def open_transport(endpoint: Endpoint, timeout_s: float, key_types: Sequence[str] = KEY_TYPES) -> paramiko.Transport:
-    """A Transport with its host key checked and the user authenticated; one try."""
     if not endpoint.host_key:
         raise HostKeyError(
-            f"The host key of {endpoint.host} is not known.",
-            "Its fingerprint has to be pinned before anything is sent.",
+            f"No host key is known for {endpoint.host}, and it is not taken on trust.",
+            "Give its fingerprint in hosts.yaml (`fingerprint: SHA256:…`).",
         )
-    transport = negotiate(endpoint, timeout_s, key_types)
-    try:
-        check_host_key(endpoint, transport)
-        authenticate(endpoint, transport, timeout_s)
-    except BaseException:
-        transport.close()
-        raise
-    return transport
+    return _connect(endpoint, _pin(endpoint), deadline_s)
 
 
-def negotiate(endpoint: Endpoint, timeout_s: float, key_types: Sequence[str] = KEY_TYPES) -> paramiko.Transport:
-    """TCP (through the jump hosts) and key exchange; nothing of ours is sent yet."""
-    import paramiko
-
-    try:
-        transport = paramiko.Transport(_stream(endpoint, timeout_s))
-    except (OSError, paramiko.SSHException) as error:
-        raise _unreachable(endpoint, error) from None
-    options = transport.get_security_options()
-    options.ciphers = tuple(cipher for cipher in CIPHERS if cipher in options.ciphers)
-    options.key_types = tuple(kind for kind in key_types if kind in options.key_types)
-    transport.banner_timeout = transport.handshake_timeout = timeout_s
-    transport.packetizer.REKEY_BYTES = REKEY_BYTES
-    try:
-        transport.start_client(timeout=timeout_s)
-    except (OSError, EOFError, paramiko.SSHException) as error:
-        transport.close()
-        raise _unreachable(endpoint, error) from None
-    return transport
+def connect_unpinned(endpoint: Endpoint, *, deadline_s: float) -> Connection:
+    """For the proof only: any ed25519 key passes and is recorded as `host_key_line`; trust nothing it says."""
+    return _connect(replace(endpoint, host_key=""), None, deadline_s)
 
 
-def _stream(endpoint: Endpoint, timeout_s: float) -> Any:
-    if not endpoint.proxy_jump:
-        return dial_socket(endpoint.host, endpoint.port, timeout_s)
-    *before, last = endpoint.proxy_jump
-    from dataclasses import replace
-
-    hop = open_transport(replace(last, proxy_jump=tuple(before)), timeout_s)
-    channel = hop.open_channel("direct-tcpip", (endpoint.host, endpoint.port), ("127.0.0.1", 0), timeout=timeout_s)
-    channel.gpucloud_hop = hop  # type: ignore[attr-defined] # lives as long as what goes through it
-    return cast(socket.socket, channel)
-
-
-def check_host_key(endpoint: Endpoint, transport: paramiko.Transport) -> None:
-    """Raise HostKeyError unless the host showed the pinned key."""
-    shown = key_line(transport)
-    if shown.split()[:2] != endpoint.host_key.split()[:2]:
-        raise HostKeyError(
-            f"The host key of {endpoint.host} port {endpoint.port} is not the one that was proved: "
-            f"{fingerprint(shown)} instead of {fingerprint(endpoint.host_key)}.",
-            "Somebody may be in between. Compare it on the machine itself with `ssh-keygen -lf` of its host key.",
-        )
-
-
-def key_line(transport: paramiko.Transport) -> str:
-    """The host's key as `TYPE BASE64`."""
-    key = transport.get_remote_server_key()
-    return f"{key.get_name()} {key.get_base64()}"
-
-
-def fingerprint(line: str) -> str:
-    """`SHA256:…` of a key line, as ssh-keygen prints it."""
-    import base64
-    import hashlib
-
-    digest = hashlib.sha256(base64.b64decode(line.split()[1])).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
-
-
-def authenticate(endpoint: Endpoint, transport: paramiko.Transport, timeout_s: float) -> None:
-    """With the endpoint's key file, else with the keys of the user's agent."""
-    import paramiko
-
-    transport.auth_timeout = timeout_s
-    refused = None
-    for key in _keys(endpoint):
-        try:
-            transport.auth_publickey(endpoint.user, key)
-            return
-        except paramiko.AuthenticationException as error:
-            refused = error
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            raise _unreachable(endpoint, error) from None
-    why = "the key was refused" if refused is not None else "there is no key to offer"
-    raise Unreachable(
-        f"{endpoint.user}@{endpoint.host} port {endpoint.port} does not let us in: {why}.",
-        "Check the user name and its authorized_keys.",
-        final=True,
-    )
-
-
-def _keys(endpoint: Endpoint) -> Sequence[paramiko.PKey]:
-    import paramiko
-
-    if not endpoint.identity_file:
-        return paramiko.Agent().get_keys()
-    path = Path(endpoint.identity_file).expanduser()
-    try:
-        return [_load_key(str(path))]
-    except (OSError, paramiko.SSHException, ValueError) as error:
-        raise Unreachable(
-            f"The key {path} cannot be used: {error}.", "Give another identity_file.", final=True
-        ) from None
-
-
-def _load_key(path: str) -> paramiko.PKey:
-    import paramiko
-
-    return paramiko.PKey.from_path(path)
-
-
-def _unreachable(endpoint: Endpoint, error: BaseException) -> Unreachable:
-    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return Unreachable(
-        f"{endpoint.host} port {endpoint.port} cannot be reached: {why}.",
-        "Check that the machine runs and that your address may connect; `gpucloud ls --refresh` asks the cloud.",
-    )
+def shown_host_key(endpoint: Endpoint, *, deadline_s: float = CONNECT_S) -> str:
+    """The key line that the host shows, unchecked, for a question to the user. Nothing of ours is sent."""
+    with _Retry(endpoint, deadline_s) as retry:
+        for left_s in retry:
+            with retry.attempt(), _open(endpoint, None, left_s) as link:
+                return _line(link.transport)
+    raise retry.unreachable()
 
 
 class Connection:
-    """A `core.wire.Transport` over one paramiko Transport, with one spare channel kept open."""
+    """A `core.wire.Transport`: commands on channels of one connection. Thread-safe."""
 
-    def __init__(self, endpoint: Endpoint, transport: paramiko.Transport) -> None:
-        self.endpoint = endpoint
-        self.dialect = endpoint.dialect
-        self.base_dir = endpoint.base_dir
-        self.transport = transport
-        self._closed = threading.Event()
-        self._spare: Any = None
+    def __init__(self, endpoint: Endpoint, link: _Link) -> None:
+        self.endpoint, self.dialect, self.base_dir = endpoint, endpoint.dialect, endpoint.base_dir
+        self.host_key_line = _line(link.transport)
+        self.transport, self._way = link.transport, link
         self._spare_lock = threading.Lock()
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._spare: Any = None
+        self._opening: threading.Thread | None = None
+        self._closed = threading.Event()
+        self._open_spare()
+        if endpoint.proxy_jump or USER_TIMEOUT is None:  # where no socket option of ours reaches the far end
+            threading.Thread(target=self._probe, name="link probe", daemon=True).start()
 
-    def _watch(self) -> None:
-        """Ask for a sign of life; silence for DEAD_S closes the link, so that readers see its end."""
-        while not self._closed.wait(PROBE_S):
-            if not self.transport.is_active():
-                return
-            answered = threading.Event()
-            threading.Thread(target=self._probe, args=(answered,), daemon=True).start()
-            if not answered.wait(DEAD_S) and not self._closed.is_set():
-                self.transport.close()
-                return
+    @property
+    def alive(self) -> bool:
+        """Whether the link is up as far as we know."""
+        return bool(self.transport.is_active())
 
-    def _probe(self, answered: threading.Event) -> None:
-        with contextlib.suppress(Exception):
-            self.transport.global_request("keepalive@openssh.com", wait=True)
-        answered.set()
+    def run(self, command: str, *, tty: bool = False) -> SshProcess:
+        """Start one command through the machine's login shell. Raises Unreachable when the link is gone."""
+        return self.start(command, tty=tty)
+
+    def start(self, command: str | None, *, tty: bool) -> SshProcess:
+        """Start a command, or the login shell itself when it is None."""
+        channel = self.open_session()
+        with self._link():
+            if tty:
+                channel.get_pty(*terminal())
+            if command is None:
+                channel.invoke_shell()
+            else:
+                channel.exec_command(command)
+        return SshProcess(self, channel)
 
     def open_session(self) -> Any:
-        """A fresh session channel; the spare one when it is there, and the next spare is opened behind it."""
+        """A fresh session channel: the spare one, while the next opens in the background."""
+        with self._spare_lock:
+            opening = self._opening
+        if opening is not None:
+            opening.join()
         with self._spare_lock:
             channel, self._spare = self._spare, None
         if channel is None or channel.closed:
-            channel = self._new_channel()
-        threading.Thread(target=self._refill, daemon=True).start()
-        return cast(socket.socket, channel)
+            with self._link():
+                channel = self.transport.open_session(timeout=CHANNEL_S)
+        self._open_spare()
+        return channel
 
-    def _refill(self) -> None:
-        with contextlib.suppress(Unreachable):
-            channel = self._new_channel()
-            with self._spare_lock:
-                if self._spare is None and not self._closed.is_set():
-                    self._spare, channel = channel, None
-            if channel is not None:
-                channel.close()
+    def tunnel(self, host: str, port: int) -> Any:
+        """A channel to an address as the machine sees it. Raises ConnectionRefusedError when nothing answers."""
+        from gpucloud.remote.transport import paramiko
 
-    def _new_channel(self) -> Any:
-        import paramiko
-
-        try:
-            return self.transport.open_session(timeout=OPEN_S)
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            raise _unreachable(self.endpoint, error) from None
-
-    def run(self, command: str, *, tty: bool = False) -> SshProcess:
-        """Start one command. Raises Unreachable."""
-        import paramiko
-
-        channel = self.open_session()
-        try:
-            if tty:
-                channel.get_pty(*terminal())
-            channel.exec_command(command)
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            raise _unreachable(self.endpoint, error) from None
-        return SshProcess(channel, self)
-
-    def lost(self) -> Unreachable:
-        """What to raise when the link has died."""
-        return _unreachable(self.endpoint, ConnectionResetError(None, "the connection was lost"))
+        with self._link():
+            try:
+                return self.transport.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=CHANNEL_S)
+            except paramiko.ChannelException as error:
+                raise ConnectionRefusedError(f"{host}:{port}: {error}") from None
 
     def close(self) -> None:
-        """End the connection and everything on it; safe to repeat."""
+        """End the connection; safe to repeat."""
         self._closed.set()
         self.transport.close()
-        hop = getattr(self.transport.sock, "gpucloud_hop", None)
-        if hop is not None:
-            hop.close()
+        if self._opening is not None:
+            self._opening.join()
+        self._way.close()
 
+    def __enter__(self) -> Connection:
+        return self
 
-def terminal() -> tuple[str, int, int]:
-    """Name, width and height for a terminal on the other side."""
-    import os
-    import shutil
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-    size = shutil.get_terminal_size((80, 24))
-    return os.environ.get("TERM", "xterm"), size.columns, size.lines
+    def lost(self) -> Unreachable:
+        """The error for a link that died."""
+        return Unreachable(
+            f"The connection to {self.endpoint.host} was lost.",
+            "Check your network; runs on the machine go on.",
+        )
+
+    @contextlib.contextmanager
+    def _link(self) -> Iterator[None]:
+        from gpucloud.remote.transport import paramiko
+
+        try:
+            yield
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            if isinstance(error, ConnectionRefusedError):
+                raise
+            if not self.alive:
+                raise self.lost() from error
+            raise Unreachable(f"{self.endpoint.host} refused a request: {error}.") from error
+
+    def _probe(self) -> None:
+        """Ask for an answer every few seconds; silence for DEAD_LINK_S closes the link, so that readers see its end."""
+        while not self._closed.wait(KEEPALIVE_S) and self.alive:
+            silence = threading.Timer(DEAD_LINK_S, self.transport.close)
+            silence.daemon = True
+            silence.start()
+            with contextlib.suppress(Exception):
+                self.transport.global_request("keepalive@openssh.com", wait=True)
+            silence.cancel()
+
+    def _open_spare(self) -> None:
+        if not self._closed.is_set():
+            self._opening = threading.Thread(target=self._fill_spare, name="spare channel", daemon=True)
+            self._opening.start()
+
+    def _fill_spare(self) -> None:
+        with contextlib.suppress(Exception):  # a host that allows few channels gives none to spare
+            channel = self.transport.open_session(timeout=CHANNEL_S)
+            with self._spare_lock:
+                self._spare = channel
 
 
 class SshProcess:
-    """A `core.wire.Process` on one channel."""
+    """A `core.wire.Process` on a channel."""
 
-    def __init__(self, channel: Any, connection: Connection) -> None:
-        self.channel, self._connection = channel, connection
+    def __init__(self, connection: Connection, channel: Any) -> None:
+        self._connection = connection
+        self.channel = channel
 
     def write(self, data: bytes) -> None:
-        """Send all of it to the command's input."""
+        """Send all of `data`. Raises Unreachable when the link is gone, BrokenPipeError when only the command is."""
+        view = memoryview(data)
         try:
-            self.channel.sendall(data)
-        except OSError:
-            raise self._connection.lost() from None
+            while view:
+                sent = self.channel.send(view[:WRITE_BYTES])
+                if sent == 0:
+                    raise OSError("closed")
+                view = view[sent:]
+        except OSError as error:
+            if self._dead():
+                raise self._connection.lost() from error
+            raise BrokenPipeError("the command reads no more") from error
 
     def end_input(self) -> None:
-        """Close the command's input."""
+        """Close its stdin."""
         with contextlib.suppress(OSError, EOFError):
             self.channel.shutdown_write()
 
     def read(self, size: int) -> bytes:
-        """Output; empty at its end."""
-        return self._take(self.channel.recv, size)
+        """Up to `size` bytes of stdout; empty at the end. Raises Unreachable when the link died first."""
+        return self._checked(self.channel.recv(size))
 
     def read_error(self, size: int) -> bytes:
-        """Error output; empty at its end."""
-        return self._take(self.channel.recv_stderr, size)
+        """Up to `size` bytes of stderr; empty at the end. Raises Unreachable when the link died first."""
+        return self._checked(self.channel.recv_stderr(size))
 
-    def _take(self, receive: Callable[[int], bytes], size: int) -> bytes:
-        try:
-            data = receive(size)
-        except OSError:
-            data = b""
-        if not data and not self.channel.exit_status_ready() and not self.channel.eof_received:
+    def wait(self) -> int:
+        """Exit status, 128 + signal when killed. Read the output first: what fills the window blocks the command."""
+        status = int(self.channel.recv_exit_status())
+        if status < 0:
+            if self._dead():
+                raise self._connection.lost()
+            raise Unreachable(f"{self._connection.endpoint.host} gave no exit status.")
+        return status
+
+    def close(self) -> None:
+        """Give the channel back; safe to repeat."""
+        with contextlib.suppress(OSError, EOFError):
+            self.channel.close()
+
+    def _checked(self, data: bytes) -> bytes:
+        if not data and not self.channel.eof_received and self.channel.exit_status < 0 and self._dead():
             raise self._connection.lost()
         return data
 
-    def wait(self) -> int:
-        """The exit status."""
-        self.channel.status_event.wait()
-        if self.channel.exit_status < 0:
-            raise self._connection.lost()
-        return int(self.channel.exit_status)
+    def _dead(self) -> bool:
+        return not self._connection.alive
 
-    def resize(self) -> None:
-        """Tell the other side the size of our terminal."""
-        _, columns, lines = terminal()
-        with contextlib.suppress(OSError, EOFError):
-            self.channel.resize_pty(columns, lines)
+
+def terminal() -> tuple[str, int, int]:
+    """Name, columns and lines for a terminal on the other side: those of ours."""
+    size = shutil.get_terminal_size((80, 24))
+    return os.environ.get("TERM", "xterm-256color"), size.columns, size.lines
+
+
+class _Retry:
+    """Tries until a deadline, a little slower each time; remembers the last reason."""
+
+    def __init__(self, endpoint: Endpoint, deadline_s: float) -> None:
+        self._endpoint, self._ends = endpoint, time.monotonic() + deadline_s
+        self._reason: Exception | None = None
+
+    def __enter__(self) -> _Retry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __iter__(self) -> Iterator[float]:
+        pause_s = 0.05
+        while (left_s := self._ends - time.monotonic()) > 0:
+            yield max(0.1, min(STEP_S, left_s))
+            time.sleep(max(0.0, min(pause_s, self._ends - time.monotonic())))
+            pause_s = min(pause_s * 1.6, 1.0)
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Swallow what another try may cure."""
+        from gpucloud.remote.transport import paramiko
+
+        try:
+            yield
+        except socket.gaierror as error:
+            if error.errno != socket.EAI_AGAIN:
+                raise Unreachable(f"No address is known for the host {self._endpoint.host}.") from error
+            self._reason = error
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            self._reason = error
+
+    def unreachable(self) -> Unreachable:
+        """The error when the time is over."""
+        where = f"{self._endpoint.host} port {self._endpoint.port}"
+        return Unreachable(f"No SSH connection to {where}: {_reason(self._reason)}.", _hint(self._reason))
+
+
+def _connect(endpoint: Endpoint, check: Check | None, deadline_s: float) -> Connection:
+    identities = _identities(endpoint)
+    with _Retry(endpoint, deadline_s) as retry:
+        for left_s in retry:
+            with retry.attempt():
+                link = _open(endpoint, check, left_s)
+                try:
+                    _log_in(link.transport, endpoint, identities)
+                    link.transport.set_keepalive(KEEPALIVE_S)
+                    return Connection(endpoint, link)
+                except BaseException:
+                    link.close()
+                    raise
+    raise retry.unreachable()
+
+
+class _Link:
+    """A transport and what it stands on: its socket, and the connections to its jump hosts."""
+
+    def __init__(self, transport: Any, below: contextlib.ExitStack) -> None:
+        self.transport, self._below = transport, below
 
     def close(self) -> None:
-        """Give the channel back."""
-        self.channel.close()
+        """Close it from the top down; safe to repeat."""
+        self._below.close()
+
+    def __enter__(self) -> _Link:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
-def open_channel_to(connection: Connection, host: str, port: int, origin: tuple[str, int]) -> socket.socket:
-    """A stream to `host:port` as seen from the machine (port forwarding). Raises Unreachable."""
-    import paramiko
+def _open(endpoint: Endpoint, check: Check | None, step_s: float) -> _Link:
+    """A link after the key exchange, the host's key checked, nothing of ours shown yet.
 
-    try:
-        channel = connection.transport.open_channel("direct-tcpip", (host, port), origin, timeout=OPEN_S)
-    except (OSError, EOFError, paramiko.SSHException) as error:
-        raise _unreachable(connection.endpoint, error) from None
-    return cast(socket.socket, channel)
+    A fingerprint does not tell the kind of its key, so every kind is asked for until one fits.
+    """
+    *others, last = _key_types(endpoint)
+    for key_types in others:
+        with contextlib.suppress(HostKeyError):
+            return _open_as(endpoint, check, step_s, key_types)
+    return _open_as(endpoint, check, step_s, last)
+
+
+def _open_as(endpoint: Endpoint, check: Check | None, step_s: float, key_types: tuple[str, ...]) -> _Link:
+    from gpucloud.remote.transport import TunedTransport, paramiko
+
+    with contextlib.ExitStack() as stack:
+        sock = _way_to(endpoint, step_s, stack)
+        stack.callback(sock.close)
+        transport = TunedTransport(sock, key_types)
+        stack.callback(transport.close)
+        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = step_s
+        try:
+            transport.start_client(timeout=step_s)
+        except paramiko.ssh_exception.IncompatiblePeer as error:
+            if "host key" not in str(error):
+                raise
+            raise HostKeyError(
+                f"{endpoint.host} has no host key of the kind {key_types[0]}, which is the pinned one.", KEY_HINT
+            ) from error
+        if not transport.is_active() or not transport.initial_kex_done:
+            raise TimeoutError("the key exchange took too long")
+        shown = transport.get_remote_server_key()
+        if check is not None:
+            check(shown.get_name(), shown.asbytes())
+        return _Link(transport, stack.pop_all())
+
+
+def _way_to(endpoint: Endpoint, step_s: float, stack: contextlib.ExitStack) -> Any:
+    """A socket to the host, or a channel through its jump hosts, each pinned like any other."""
+    if not endpoint.proxy_jump:
+        return open_socket(endpoint.host, endpoint.port, step_s)
+    *before, last = endpoint.proxy_jump
+    hop = replace(last, proxy_jump=(*before, *last.proxy_jump))
+    through = stack.enter_context(connect(hop, deadline_s=step_s))
+    return through.tunnel(endpoint.host, endpoint.port)
+
+
+def _identities(endpoint: Endpoint) -> Identities:
+    """The keys to show, in order: the named file, or for own machines the user's agent and files."""
+    named = [load(Path(endpoint.identity_file).expanduser())] if endpoint.identity_file else []
+
+    def identities() -> Generator[Any, None, None]:
+        yield from named
+        if endpoint.agent:
+            yield from users_keys()
+
+    return identities
+
+
+def _log_in(transport: Any, endpoint: Endpoint, identities: Identities) -> None:
+    from gpucloud.remote.transport import paramiko
+
+    shown = 0
+    with contextlib.closing(identities()) as keys:
+        for identity in keys:
+            shown += 1
+            try:
+                transport.auth_publickey(endpoint.user, identity)
+                return
+            except paramiko.AuthenticationException:
+                if not transport.is_active():
+                    break
+    why = f"the key was refused ({shown} shown)" if shown else "there is no key to show"
+    raise Unreachable(
+        f"{endpoint.user}@{endpoint.host} port {endpoint.port} does not let us in: {why}.",
+        "Check the user name, and that the key is in ~/.ssh/authorized_keys there.",
+    )
+
+
+def _pin(endpoint: Endpoint) -> Check:
+    pinned = endpoint.host_key
+    wanted = pinned if pinned.startswith(FINGERPRINT) else fingerprint_of(parse_line(pinned)[1])
+
+    def check(key_type: str, blob: bytes) -> None:
+        shown = fingerprint_of(blob)
+        if not hmac.compare_digest(shown.encode(), wanted.encode()):
+            raise HostKeyError(
+                f"{endpoint.host} shows another host key than the one that is pinned: {shown}, not {wanted}. "
+                "Either the machine was replaced, or somebody listens in. Nothing was sent to it.",
+                KEY_HINT,
+            )
+
+    return check
+
+
+def _key_types(endpoint: Endpoint) -> list[tuple[str, ...]]:
+    """Only the pinned kind of key; without a pin (the proof) only ed25519; for a fingerprint each in turn."""
+    if endpoint.host_key.startswith(FINGERPRINT):
+        return [("ssh-ed25519",), *((kind,) for kind in ECDSA_TYPES), RSA_TYPES]
+    key_type = parse_line(endpoint.host_key)[0] if endpoint.host_key else "ssh-ed25519"
+    return [RSA_TYPES if key_type == "ssh-rsa" else (key_type,)]
+
+
+def _line(transport: Any) -> str:
+    key = transport.get_remote_server_key()
+    return f"{key.get_name()} {key.get_base64()}"
+
+
+def _reason(error: Exception | None) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there (connection refused)"
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    if isinstance(error, (EOFError, ConnectionResetError)):
+        return "it closed the connection"
+    text = str(error).rstrip(".") if error is not None else "no time"
+    return text or type(error).__name__
+
+
+def _hint(error: Exception | None) -> str:
+    if isinstance(error, TimeoutError):
+        return "Is the machine on, and does its firewall let your present address in? `gpucloud allow` opens it."
+    if isinstance(error, ConnectionRefusedError):
+        return "Is the machine up, and is the port right?"
+    return "Try again with --debug for the details."

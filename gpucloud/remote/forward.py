@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gpucloud.core.errors import Unreachable, UsageError
-from gpucloud.remote.connection import Connection, open_channel_to
+from gpucloud.remote.connection import Connection
 
 CHUNK = 65536
 
@@ -37,6 +37,7 @@ class Forwarding:
 
     def __init__(self, connection: Connection, wanted: Port) -> None:
         self._connection, self._remote = connection, wanted.remote
+        self._open: set[Any] = set()
         try:
             self._listener = socket.create_server(("127.0.0.1", wanted.local))
         except OSError as error:
@@ -45,36 +46,47 @@ class Forwarding:
                 f"Take another one: {wanted.local + 1}:{wanted.remote}.",
             ) from None
         self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._accept, name=f"forward {self.port}", daemon=True).start()
+
+    def close(self) -> None:
+        """Listen no more and end what goes through; safe to repeat."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept (Linux)
+        self._listener.close()
+        for channel in list(self._open):
+            channel.close()
 
     def __enter__(self) -> Forwarding:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._listener.close()
+        self.close()
 
     def _accept(self) -> None:
         while True:
             try:
-                client, address = self._listener.accept()
+                client, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(client, address[:2]), daemon=True).start()
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
-    def _serve(self, client: socket.socket, origin: tuple[str, int]) -> None:
+    def _serve(self, client: socket.socket) -> None:
         with client:
             try:
-                channel = open_channel_to(self._connection, "127.0.0.1", self._remote, origin)
-            except Unreachable:
+                channel = self._connection.tunnel("127.0.0.1", self._remote)
+            except (Unreachable, ConnectionRefusedError):
                 return
+            self._open.add(channel)
             back = threading.Thread(target=_pump, args=(channel, client), daemon=True)
             back.start()
             _pump(client, channel)
             back.join()
             channel.close()
+            self._open.discard(channel)
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
+def _pump(source: Any, target: Any) -> None:
+    """Bytes one way until the end, which is passed on."""
     with contextlib.suppress(OSError, EOFError):
         while data := source.recv(CHUNK):
             target.sendall(data)

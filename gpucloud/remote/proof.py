@@ -1,38 +1,38 @@
 """First contact: the machine proves its host key before anything of ours is sent.
 
-Ed25519 only; authenticate with our key alone, read the proof bounded in bytes and time, print nothing, compare
-in constant time with the key that this very connection showed.
+Ed25519 only; our key alone; the proof is read bounded in bytes and time, printed nowhere, and compared in
+constant time with the key that this very connection showed. What is signed: `core.proof`.
 """
 
 from __future__ import annotations
 
+import secrets
+import shlex
 import threading
 import time
-from typing import TYPE_CHECKING
 
 from gpucloud.core.cloud import Endpoint
 from gpucloud.core.errors import HostKeyError, Unreachable
-from gpucloud.core.proof import KEY_TYPE, MAX_PROOF_BYTES, verdict
+from gpucloud.core.proof import MAX_PROOF_BYTES, verdict
 from gpucloud.core.wire import PROOF_FILE
-from gpucloud.remote.connection import authenticate, key_line, negotiate
+from gpucloud.remote.connection import Connection, connect_unpinned
 
-if TYPE_CHECKING:
-    import paramiko
+
+def new_token() -> str:
+    """A one-time token for boot data: 64 hex digits."""
+    return secrets.token_hex(32)
 
 
 def prove(endpoint: Endpoint, token: str, deployment_id: str, instance_id: str, *, timeout_s: float = 10.0) -> str:
-    """The host key line that the machine proved with the one-time `token` (64 hex digits). One bounded try.
+    """The host key line that the machine proved with the one-time `token`. One bounded try; callers repeat it.
 
-    Raises Unreachable while there is no connection or no proof yet, HostKeyError for a proof of another key.
+    Raises Unreachable while there is no connection or no proof yet, HostKeyError for a proof of another key:
+    neither is final while the machine boots.
     """
     end = time.monotonic() + timeout_s
-    transport = negotiate(endpoint, timeout_s, (KEY_TYPE,))
-    try:
-        shown = key_line(transport)
-        authenticate(endpoint, transport, max(0.5, end - time.monotonic()))
-        answer = _read(transport, endpoint.base_dir, max(0.5, end - time.monotonic()))
-    finally:
-        transport.close()
+    with connect_unpinned(endpoint, deadline_s=timeout_s) as connection:
+        answer = _read(connection, max(0.5, end - time.monotonic()))
+    shown = connection.host_key_line
     judged = verdict(answer, token, deployment_id, instance_id, shown)
     if judged == "right":
         return shown
@@ -40,29 +40,22 @@ def prove(endpoint: Endpoint, token: str, deployment_id: str, instance_id: str, 
         raise Unreachable(f"{endpoint.host} has not proved its host key yet.", "It is still starting.")
     raise HostKeyError(
         f"{endpoint.host} proved another host key than the one it shows.",
-        "Somebody may be in between; nothing was sent.",
+        "Somebody may be in between; nothing of yours was sent.",
     )
 
 
-def _read(transport: paramiko.Transport, base_dir: str, timeout_s: float) -> bytes:
-    """The first bytes that the machine has to say, and no more."""
-    import paramiko
-
+def _read(connection: Connection, timeout_s: float) -> bytes:
+    """What the machine has to say, as far as a proof can reach; closing the link ends a silent one."""
+    silence = threading.Timer(timeout_s, connection.transport.close)
+    silence.daemon = True
+    silence.start()
     found = bytearray()
-    watchdog = threading.Timer(timeout_s, transport.close)
-    watchdog.daemon = True
-    watchdog.start()
     try:
-        channel = transport.open_session(timeout=timeout_s)
-        channel.settimeout(timeout_s)
-        channel.exec_command(f"cat {base_dir}/{PROOF_FILE}")
-        while len(found) < MAX_PROOF_BYTES:
-            data = channel.recv(MAX_PROOF_BYTES - len(found))
-            if not data:
-                break
+        process = connection.run(f"cat {shlex.quote(f'{connection.base_dir}/{PROOF_FILE}')}")
+        while len(found) < MAX_PROOF_BYTES and (data := process.read(MAX_PROOF_BYTES - len(found))):
             found += data
-    except (OSError, EOFError, paramiko.SSHException):
+    except Unreachable:
         return bytes(found)
     finally:
-        watchdog.cancel()
+        silence.cancel()
     return bytes(found)

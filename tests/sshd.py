@@ -1,0 +1,138 @@
+"""Real OpenSSH servers for tests, without root: a high port of loopback, own host key and home, our key only.
+
+    from tests.sshd import needs_sshd, openssh_server
+    @needs_sshd
+    def test_it(tmp_path):
+        with openssh_server(tmp_path) as server:
+            server.connect().run("echo hello")
+
+An sshd that is not root can only let its own user in; `SetEnv HOME` and a forced command give each server a home
+of its own. No PTY there (it may not own the terminal device), unless the tests run as root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpucloud.core.cloud import Endpoint
+from gpucloud.remote import keys
+from gpucloud.remote.connection import Connection, connect
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/usr/libexec")
+needs_sshd = pytest.mark.skipif(SSHD is None, reason="OpenSSH's sshd is not installed (apt-get install openssh-server)")
+
+CONFIG = """\
+ListenAddress 127.0.0.1
+Port {port}
+HostKey {folder}/host_key
+PidFile {folder}/pid
+AuthorizedKeysFile {folder}/authorized_keys
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UseDNS no
+PrintMotd no
+PrintLastLog no
+MaxStartups 200:30:400
+MaxSessions 64
+SetEnv HOME={home}
+Subsystem sftp internal-sftp
+{more}
+Match All
+ForceCommand cd "$HOME" && case "$SSH_ORIGINAL_COMMAND" in "") exec /bin/sh -l;; *) {shell} "$SSH_ORIGINAL_COMMAND";; esac
+"""
+
+
+@dataclass
+class OpenSshServer:
+    """One sshd. `home` is the login home of whoever comes in."""
+
+    folder: Path
+    endpoint: Endpoint
+    daemon: subprocess.Popen[bytes]
+    open: list[Connection] = field(default_factory=list)
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    def connect(self, **words: Any) -> Connection:
+        """A connection that the fixture closes."""
+        self.open.append(connect(self.endpoint, **words))
+        return self.open[-1]
+
+    def stop(self) -> None:
+        """End the listener and every session of it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.daemon.pid, signal.SIGKILL)
+        self.daemon.wait()
+
+
+@contextlib.contextmanager
+def openssh_server(
+    folder: Path, *, key_type: str = "ed25519", more: str = "", shell: str = "exec /bin/sh -c", base_dir: str = ""
+) -> Iterator[OpenSshServer]:
+    """An sshd in `folder`, its host key pinned. `shell` runs the command given as its next word."""
+    home = folder / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", key_type, "-N", "", "-f", str(folder / "host_key")], check=True)
+    identity = folder / "id_ed25519"
+    (folder / "authorized_keys").write_text(keys.public_key(identity) + "\n")
+    port = _free_port()
+    config = folder / "sshd_config"
+    config.write_text(CONFIG.format(port=port, folder=folder, home=home, more=more, shell=shell))
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # where a root sshd separates its privileges
+    with (folder / "log").open("wb") as log:
+        daemon = subprocess.Popen(
+            [str(SSHD), "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stderr=log, start_new_session=True
+        )
+    host_key = " ".join((folder / "host_key.pub").read_text().split()[:2])
+    endpoint = Endpoint("127.0.0.1", port, getpass.getuser(), str(identity), host_key, base_dir=base_dir)
+    server = OpenSshServer(folder, endpoint, daemon)
+    try:
+        _wait_listening(server)
+        yield server
+    finally:
+        for connection in server.open:
+            connection.close()
+        server.stop()
+
+
+def same_host(server: OpenSshServer, **changes: Any) -> Endpoint:
+    """The server's endpoint with other fields."""
+    return replace(server.endpoint, **changes)
+
+
+def _wait_listening(server: OpenSshServer) -> None:
+    ends = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", server.endpoint.port), 1).close()
+        except OSError:
+            said = (server.folder / "log").read_text()
+            assert server.daemon.poll() is None and time.monotonic() < ends, said
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
