@@ -1,8 +1,8 @@
 """Real `local` machines for tests: a server process on loopback each, everything gone afterwards.
 
-    from tests.machines import local_machine
-    with local_machine(tmp_path) as machine:
-        machine.connect().run("echo hello")
+from tests.machines import local_machine
+with local_machine(tmp_path) as machine:
+    machine.connect().run("echo hello")
 """
 
 from __future__ import annotations

@@ -75,10 +75,15 @@ class OpenSshServer:
         self.open.append(connect(self.endpoint, **words))
         return self.open[-1]
 
+    def cut(self) -> None:
+        """Kill what serves the open connections; sessions have left the listener's group, so they go by descent."""
+        for pid in _children(self.daemon.pid):
+            _kill_tree(pid)
+
     def stop(self) -> None:
         """End the listener and every session of it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.daemon.pid, signal.SIGKILL)
+        self.cut()
+        self.daemon.kill()
         self.daemon.wait()
 
 
@@ -111,6 +116,19 @@ def openssh_server(
         for connection in server.open:
             connection.close()
         server.stop()
+
+
+def _children(pid: int) -> list[int]:
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = (line.split() for line in listing.splitlines())
+    return [int(child) for child, parent in pairs if int(parent) == pid]
+
+
+def _kill_tree(pid: int) -> None:
+    for child in _children(pid):
+        _kill_tree(child)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def same_host(server: OpenSshServer, **changes: Any) -> Endpoint:

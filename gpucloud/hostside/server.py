@@ -21,7 +21,7 @@ from gpucloud.hostside.work import ServeVerb, Work
 from gpucloud.providers.local.folder import ENDED, SERVER, Folder, Record, read_json, write_json
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes256-ctr"]
+CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com"]  # plain ssh would choose a slower one before them
 
 
 class Door(asyncssh.SSHServer):
@@ -58,20 +58,27 @@ class Door(asyncssh.SSHServer):
         return dest_host in LOOPBACK
 
 
+class Copies(asyncssh.SFTPServer):
+    """scp and sftp, in the machine's home (our working folder). scp wants an exit status at the end."""
+
+    def exit(self) -> None:
+        """The client has hung up."""
+        self.channel.exit(0)
+
+
 async def listen(machine: Machine, record: Record, presence: Presence, serve_verb: ServeVerb, port: int) -> Any:
     """Open the door on `port` (0: any free one)."""
     private, public = asyncssh.import_private_key(host_key(machine.folder)), record.public_key
     ours = asyncssh.import_public_key(public)
 
-    async def session(process: Any) -> None:
-        try:
-            if is_verb(process.command):
-                await run_verb(process, machine, serve_verb)
-            else:
-                await run_command(process, machine)
-        except (OSError, asyncssh.Error) as error:
-            log(f"session: {type(error).__name__}: {error}")
-            process.close()
+    # Tasks of our own: the server cancels its own when the client leaves, and a cancelled one kills its command
+    # where a hang-up was due.
+    tasks: set[asyncio.Task[None]] = set()
+
+    def session(process: Any) -> None:
+        task = asyncio.get_running_loop().create_task(_session(process, machine, serve_verb))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     return await asyncssh.create_server(
         lambda: Door(record.user, ours, presence),
@@ -79,7 +86,7 @@ async def listen(machine: Machine, record: Record, presence: Presence, serve_ver
         port,
         server_host_keys=[private],
         process_factory=session,
-        sftp_factory=True,
+        sftp_factory=Copies,
         allow_scp=True,
         encoding=None,
         line_editor=False,
@@ -94,6 +101,17 @@ async def listen(machine: Machine, record: Record, presence: Presence, serve_ver
         keepalive_interval=15,
         keepalive_count_max=4,
     )
+
+
+async def _session(process: Any, machine: Machine, serve_verb: ServeVerb) -> None:
+    try:
+        if is_verb(process.command):
+            await run_verb(process, machine, serve_verb)
+        else:
+            await run_command(process, machine)
+    except (OSError, asyncssh.Error) as error:
+        log(f"session: {type(error).__name__}: {error}")
+        process.close()
 
 
 async def serve(machine: Machine, record: Record, serve_verb: ServeVerb) -> Ending:
@@ -153,6 +171,9 @@ async def _in_thread(work: Any) -> Any:
 
 def main(folder: Folder, serve_verb: ServeVerb) -> int:
     """Hold the lock for life, then be the machine. 0 when it ended in good order."""
+    if folder.record() is None:
+        log(f"no machine in {folder.path}")
+        return 1
     lock = folder.lock()
     if lock is None:
         log("another server of this machine lives")

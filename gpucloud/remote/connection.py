@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,8 @@ class Connection:
         self.host_key_line = _line(link.transport)
         self.transport, self._way = link.transport, link
         self._spare_lock = threading.Lock()
-        self._spare: Any = None
-        self._opening: threading.Thread | None = None
+        self._spare: Future[Any] | None = None
+        self._opener: threading.Thread | None = None
         self._closed = threading.Event()
         self._open_spare()
         if endpoint.proxy_jump or USER_TIMEOUT is None:  # where no socket option of ours reaches the far end
@@ -102,11 +103,8 @@ class Connection:
     def open_session(self) -> Any:
         """A fresh session channel: the spare one, while the next opens in the background."""
         with self._spare_lock:
-            opening = self._opening
-        if opening is not None:
-            opening.join()
-        with self._spare_lock:
-            channel, self._spare = self._spare, None
+            spare, self._spare = self._spare, None
+        channel = spare.result() if spare is not None else None
         if channel is None or channel.closed:
             with self._link():
                 channel = self.transport.open_session(timeout=CHANNEL_S)
@@ -127,8 +125,8 @@ class Connection:
         """End the connection; safe to repeat."""
         self._closed.set()
         self.transport.close()
-        if self._opening is not None:
-            self._opening.join()
+        if self._opener is not None:
+            self._opener.join()
         self._way.close()
 
     def __enter__(self) -> Connection:
@@ -168,15 +166,19 @@ class Connection:
             silence.cancel()
 
     def _open_spare(self) -> None:
-        if not self._closed.is_set():
-            self._opening = threading.Thread(target=self._fill_spare, name="spare channel", daemon=True)
-            self._opening.start()
+        with self._spare_lock:
+            if self._spare is None and not self._closed.is_set():
+                self._spare = Future()
+                self._opener = threading.Thread(
+                    target=self._fill, args=(self._spare,), name="spare channel", daemon=True
+                )
+                self._opener.start()
 
-    def _fill_spare(self) -> None:
-        with contextlib.suppress(Exception):  # a host that allows few channels gives none to spare
-            channel = self.transport.open_session(timeout=CHANNEL_S)
-            with self._spare_lock:
-                self._spare = channel
+    def _fill(self, spare: Future[Any]) -> None:
+        try:
+            spare.set_result(self.transport.open_session(timeout=CHANNEL_S))
+        except Exception:  # a host that allows few channels gives none to spare; a dead one is noticed by its users
+            spare.set_result(None)
 
 
 class SshProcess:

@@ -44,6 +44,12 @@ def prove(endpoint: Endpoint, token: str, deployment_id: str, instance_id: str, 
     )
 
 
+def _reading(connection: Connection) -> str:
+    """Any login shell has `cat`, even one that is no sh; a local machine has sh and perhaps no program at all."""
+    path = shlex.quote(f"{connection.base_dir}/{PROOF_FILE}")
+    return f"read -r line <{path} && echo $line" if connection.dialect == "embedded" else f"cat {path}"
+
+
 def _read(connection: Connection, timeout_s: float) -> bytes:
     """What the machine has to say, as far as a proof can reach; closing the link ends a silent one."""
     silence = threading.Timer(timeout_s, connection.transport.close)
@@ -51,7 +57,7 @@ def _read(connection: Connection, timeout_s: float) -> bytes:
     silence.start()
     found = bytearray()
     try:
-        process = connection.run(f"cat {shlex.quote(f'{connection.base_dir}/{PROOF_FILE}')}")
+        process = connection.run(_reading(connection))
         while len(found) < MAX_PROOF_BYTES and (data := process.read(MAX_PROOF_BYTES - len(found))):
             found += data
     except Unreachable:

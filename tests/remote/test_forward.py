@@ -1,0 +1,89 @@
+"""Ports of a machine on our loopback address: whole, both ways, each end passed on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+
+import pytest
+
+from gpucloud.core.errors import UsageError
+from gpucloud.remote.forward import Forwarding, Port, parse_port
+from tests.machines import local_machine, until
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    with local_machine(tmp_path_factory.mktemp("machine")) as running:
+        yield running
+
+
+@pytest.fixture
+def echo():
+    """A server that answers with everything it got, once the client has ended."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                with client:
+                    client.sendall(b"".join(iter(lambda: client.recv(65536), b"")))
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_bytes_go_both_ways_and_ends_are_passed_on(machine, echo):
+    data = os.urandom(2_000_000)
+    with Forwarding(machine.connect(), Port(0, echo)) as forwarding:
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", forwarding.port)) as client:
+                sender = threading.Thread(target=lambda: (client.sendall(data), client.shutdown(socket.SHUT_WR)))
+                sender.start()
+                assert b"".join(iter(lambda: client.recv(65536), b"")) == data
+                sender.join()
+
+
+def test_nothing_behind_the_port_ends_the_client(machine):
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    with (
+        Forwarding(machine.connect(), Port(0, port)) as forwarding,
+        socket.create_connection(("127.0.0.1", forwarding.port), 5) as client,
+    ):
+        assert client.recv(10) == b""
+
+
+def test_closing_ends_what_goes_through(machine, echo):
+    with Forwarding(machine.connect(), Port(0, echo)) as forwarding:
+        client = socket.create_connection(("127.0.0.1", forwarding.port), 5)
+        client.sendall(b"x")
+        until(lambda: forwarding._open)
+    with client:
+        assert client.recv(10) == b""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", forwarding.port))
+
+
+def test_a_port_in_use_is_said(machine):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="cannot be used"):
+        Forwarding(machine.connect(), Port(taken.getsockname()[1], 80))
+
+
+@pytest.mark.parametrize(("text", "port"), [("8888", (8888, 8888)), ("9000:8888", (9000, 8888)), ("0:22", (0, 22))])
+def test_ports_as_people_write_them(text, port):
+    assert parse_port(text) == port
+
+
+@pytest.mark.parametrize("text", ["", "x", "80:", "70000", "1:0", "-1", "1:2:3", ":80"])
+def test_what_is_no_port(text):
+    if text == "80:":
+        assert parse_port(text) == (80, 80)
+        return
+    with pytest.raises(UsageError, match="not a port"):
+        parse_port(text)
