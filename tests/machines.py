@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -116,6 +117,15 @@ def until(condition: Any, patience_s: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < ends, "it did not become true in time"
         time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that is dead and not collected yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    except OSError:
+        listing = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return listing.stdout.strip()[:1] not in ("", "Z")
 
 
 def nothing_runs(folder: Folder) -> bool:

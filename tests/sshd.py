@@ -53,7 +53,7 @@ SetEnv HOME={home}
 Subsystem sftp internal-sftp
 {more}
 Match All
-ForceCommand cd "$HOME" && case "$SSH_ORIGINAL_COMMAND" in "") exec /bin/sh -l;; *) {shell} "$SSH_ORIGINAL_COMMAND";; esac
+ForceCommand cd "$HOME"; case "$SSH_ORIGINAL_COMMAND" in "") exec sh -l;; *) {shell} "$SSH_ORIGINAL_COMMAND";; esac
 """
 
 

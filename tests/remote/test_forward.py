@@ -30,8 +30,8 @@ def echo():
                     client, _ = server.accept()
                 except OSError:
                     return
-                with client:
-                    client.sendall(b"".join(iter(lambda: client.recv(65536), b"")))
+                with client, client.makefile("rb") as whole:
+                    client.sendall(whole.read())
 
         threading.Thread(target=serve, daemon=True).start()
         yield server.getsockname()[1]

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from gpucloud.providers.local.environment import server_environment
 from gpucloud.providers.local.folder import LOG, Folder
-from gpucloud.providers.local.processes import end_all
+from gpucloud.providers.local.processes import BY_ENVIRONMENT, end_all, of_machine
 
+LOOK_S = 0.3  # between two looks whether the server died at its start
 BOOT_S = 20.0  # a loaded computer; the usual time is below half a second
 
 
@@ -40,12 +41,14 @@ def boot(folder: Folder) -> None:
 def wait_listening(folder: Folder, deadline_s: float = BOOT_S) -> bool:
     """Whether the server came to listen; False when it ended or the time is over."""
     ends = time.monotonic() + deadline_s
-    may_be_unborn_until = time.monotonic() + deadline_s / 4
+    next_look = time.monotonic() + LOOK_S
     while time.monotonic() < ends:
         if folder.listening() is not None:
             return True
-        if not folder.lives() and time.monotonic() > may_be_unborn_until:
-            return False
+        if time.monotonic() > next_look:
+            if BY_ENVIRONMENT and not folder.lives() and not of_machine(folder):
+                return False
+            next_look = time.monotonic() + LOOK_S
         time.sleep(0.005)
     return False
 

@@ -19,11 +19,12 @@ from gpucloud.providers.local.folder import GROUPS, Folder
 
 MARK = "GPUCLOUD_MACHINE"
 PROC = Path("/proc")
+BY_ENVIRONMENT = (PROC / "self" / "environ").exists()
 
 
 def of_machine(folder: Folder) -> set[int]:
     """PIDs of everything the machine started, its server included; never our own process."""
-    found = _marked(folder.id) if (PROC / "self" / "environ").exists() else _recorded(folder)
+    found = _marked(folder.id) if BY_ENVIRONMENT else _recorded(folder)
     return found - {os.getpid()}
 
 
@@ -47,7 +48,7 @@ def end_all(folder: Folder, grace_s: float = 1.0, spare: frozenset[int] = frozen
 
 def record_group(folder: Folder, group: int) -> None:
     """Remember a process group that the machine started (needed where there is no /proc)."""
-    if (PROC / "self" / "environ").exists():
+    if BY_ENVIRONMENT:
         return
     groups = folder.path / GROUPS
     groups.mkdir(mode=0o700, exist_ok=True)
