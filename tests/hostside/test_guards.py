@@ -220,7 +220,7 @@ def test_more_answers_than_runs_is_an_error(stage):
 
 
 POWER = re.compile(
-    r"poweroff|\bhalt\b|\breboot\b|sysrq|systemctl|\binit 0\b|\btelinit\b|(?<!\.)(?<!_)\bshutdown\b(?!\()|pm-suspend|SetSuspend",
+    r"poweroff|\bhalt\b|\breboot\b|sysrq|systemctl|\binit 0\b|\btelinit\b|(?<!\.)(?<!_)\bshutdown\b(?!\()|suspend-",
     re.IGNORECASE,
 )
 

@@ -12,7 +12,10 @@ import pytest
 
 from tests.machines import alive, local_machine, nothing_runs, output, until
 
-LONG = "nohup setsid sh -c 'echo $$ >pid; while :; do sleep 0.1; done' >/dev/null 2>&1 & until [ -s pid ]; do sleep 0.02; done"
+LONG = (
+    "nohup setsid sh -c 'echo $$ >pid; while :; do sleep 0.1; done' >/dev/null 2>&1 & "
+    "until [ -s pid ]; do sleep 0.02; done"
+)
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are known by /proc here")
 
 
