@@ -95,7 +95,7 @@ def _block(host: Host, known_hosts: Path) -> str:
         f"  HostKeyAlias {_plain(host.alias)}",
         f"  HostKeyAlgorithms {_algorithms(endpoint)}",
         f"  UserKnownHostsFile {_quoted(str(known_hosts))}",
-        "  GlobalKnownHostsFile none",
+        "  GlobalKnownHostsFile /dev/null",
         "  StrictHostKeyChecking yes",
         *_control(host, known_hosts.parent),
     ]
