@@ -77,15 +77,23 @@ def _opened(path: Path) -> sqlite3.Connection | None:
 
 
 def _by_content(layers: list[Path], stamp: str, cache: Path | None) -> sqlite3.Connection:
-    from gpucloud.catalog.build import build
-
     if cache is None or not _writable(cache):
-        connection = sqlite3.connect("")  # a private file in the temporary folder, removed by SQLite
-        build(connection, layers)
-        return connection
+        return _unkept(layers)
     path = cache / f"index-{content_hash(layers)}.db"
     connection = _opened(path) or _built(path, layers)
     _take_note(cache, layers, stamp, path)
+    return connection
+
+
+def _unkept(layers: list[Path]) -> sqlite3.Connection:
+    from gpucloud.catalog.build import build
+
+    connection = sqlite3.connect("")  # a private file in the temporary folder, removed by SQLite
+    try:
+        build(connection, layers)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
