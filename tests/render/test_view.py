@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpucloud.render.view import Column, View, plain, printable, show, table, usd
+from gpucloud.render.view import Column, Section, View, plain, printable, show, table, usd
 
 COLUMNS = (
     Column("name", "Name"),
@@ -78,3 +78,40 @@ def test_values_without_a_column_of_their_own(value, text):
 
 def test_printable_keeps_letters():
     assert printable("é ok") == "é ok"
+
+
+def test_narrow_terminals_lose_what_matters_least_first(monkeypatch):
+    columns = (
+        Column("a", "Name"),
+        Column("b", "Less", keep=2),
+        Column("c", "Least", keep=1),
+        Column("d", "USD/h", right=True),
+    )
+    rows = [{"a": "n" * 20, "b": "b" * 10, "c": "c" * 10, "d": 1.5}]
+    stream = io.StringIO()
+    monkeypatch.setenv("COLUMNS", "45")
+    show(View("x", {}, columns, rows), "table", stream)
+    lines = stream.getvalue().splitlines()
+    assert lines[0].split() == ["Name", "Less", "USD/h"] and "terminal: Least" in stream.getvalue()
+    monkeypatch.setenv("COLUMNS", "24")
+    stream = io.StringIO()
+    show(View("x", {}, columns, rows), "table", stream)
+    assert stream.getvalue().splitlines()[2] == "nnnnnnnnnnnnnnn..    1.5"
+
+
+def test_records_in_csv_spread_nested_objects():
+    records = [{"a": 1, "speed": None, "tags": ["x", "y"]}, {"a": 2, "speed": {"value": 3.25}, "tags": []}]
+    stream = io.StringIO()
+    show(View("x", {"items": records}, records="items"), "csv", stream)
+    assert stream.getvalue() == "a,tags,speed.value\n1,x;y,\n2,,3.25\n"
+
+
+def test_further_tables_stand_below_their_titles():
+    view = VIEW._replace(sections=(Section("More", COLUMNS[:1], ROWS),))
+    assert "\nMore\nName\n" in shown("table", view) and "\nMore\n\n| Name |" in shown("markdown", view)
+
+
+@pytest.mark.parametrize("figure", [float("nan"), float("inf")])
+def test_json_never_holds_what_json_cannot(figure):
+    with pytest.raises(ValueError):
+        shown("json", View("x", {"items": [{"a": figure}]}))
