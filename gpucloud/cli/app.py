@@ -48,7 +48,7 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
-        if not name.startswith("-") and self.get_command(ctx, name) is None:
+        if not name.startswith("-") and name not in self.list_commands(ctx):  # not built here: that costs
             raise _unknown(name, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 

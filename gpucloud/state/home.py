@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -92,6 +91,8 @@ class Home:
             raise unusable(self.root, error) from error
 
     def _make_home_id(self, path: Path) -> str:
+        import secrets  # loads hashlib and random, which no reading command needs
+
         self.folder(self.root)
         made = path.with_name(f".home_id-{os.getpid()}-{secrets.token_hex(4)}")
         write_private(made, letters(secrets.token_bytes(HOME_ID_BYTES)).encode())
