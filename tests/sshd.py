@@ -37,9 +37,9 @@ needs_sshd = pytest.mark.skipif(SSHD is None, reason="OpenSSH's sshd is not inst
 CONFIG = """\
 ListenAddress 127.0.0.1
 Port {port}
-HostKey {folder}/host_key
-PidFile {folder}/pid
-AuthorizedKeysFile {folder}/authorized_keys
+HostKey "{folder}/host_key"
+PidFile "{folder}/pid"
+AuthorizedKeysFile "{folder}/authorized_keys"
 StrictModes no
 UsePAM no
 PasswordAuthentication no
@@ -49,7 +49,7 @@ PrintMotd no
 PrintLastLog no
 MaxStartups 200:30:400
 MaxSessions 64
-SetEnv HOME={home}
+SetEnv "HOME={home}"
 Subsystem sftp internal-sftp
 {more}
 Match All

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from gpucloud.hostside.machine import Machine, log
-from gpucloud.hostside.shell import answer, wide_pipe, wire
+from gpucloud.hostside.shell import answer, wide_pipe
+from gpucloud.hostside.wires import Wires
 from gpucloud.hostside.work import ServeVerb
 
 WORD = "gpucloud-host"
@@ -45,25 +46,17 @@ async def run_verb(session: Any, machine: Machine, serve_verb: ServeVerb) -> Non
         return
     visit = replace(machine, gone=threading.Event())
     (stdin, to_verb), (from_verb, stdout), (errors, stderr) = wide_pipe(), wide_pipe(), os.pipe()
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    status: list[int] = []
+    loop = asyncio.get_running_loop()
+    status: asyncio.Future[int] = loop.create_future()
 
     def work() -> None:
         with _streams(stdin, stdout, stderr) as streams:
-            status.append(_guarded(verb, args, streams, visit, serve_verb))
+            code = _guarded(verb, args, streams, visit, serve_verb)
         with contextlib.suppress(RuntimeError):  # the loop is closed: the machine ends
-            loop.call_soon_threadsafe(ended.set)
+            loop.call_soon_threadsafe(status.set_result, code)
 
     threading.Thread(target=work, name=f"verb {verb}", daemon=True).start()
-    await wire(session, to_verb, from_verb, errors)
-    closed = asyncio.ensure_future(session.wait_closed())
-    finished = asyncio.ensure_future(ended.wait())
-    await asyncio.wait({closed, finished}, return_when=asyncio.FIRST_COMPLETED)
-    visit.gone.set()
-    await finished
-    if not closed.done():
-        await answer(session, status[0])
-    await closed
+    await answer(session, Wires(session, to_verb, from_verb, errors), status, visit.gone.set)
 
 
 @contextlib.contextmanager

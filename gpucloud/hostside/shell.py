@@ -8,13 +8,17 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import asyncssh
+
 from gpucloud.hostside.machine import Machine
+from gpucloud.hostside.wires import Wires
 from gpucloud.providers.local.processes import record_group
 
+Ends = tuple[int, int, "int | None"]  # our ends: to its stdin, from its stdout, from its stderr
 SHELL = "/bin/sh"
 PIPE_BYTES = 1 << 20
 F_SETPIPE_SZ = 1031  # Linux; Python names it from 3.10 on only where the C library does
@@ -28,44 +32,47 @@ _TAKE_TERMINAL = "import fcntl,os,sys,termios;fcntl.ioctl(0,termios.TIOCSCTTY,0)
 async def run_command(session: Any, machine: Machine) -> None:
     """Run the session's command (or a login shell) and answer with its exit status or signal."""
     if session.term_type is not None:
-        child = await _on_terminal(session, machine)
+        child, ends = await _on_terminal(session, machine)
     else:
-        child = await _on_pipes(session, machine)
+        child, ends = await _on_pipes(session, machine)
     record_group(machine.folder, child.pid)
-    session.set_redirect_pid(-child.pid)  # signals go to the whole group
+    wires = Wires(session, *ends, lambda notice: _pass_on(notice, child.pid, ends[1]))
+    await answer(session, wires, asyncio.ensure_future(child.wait()), lambda: _signal(child.pid, signal.SIGHUP))
+
+
+async def answer(session: Any, wires: Wires, status: asyncio.Future[int], on_leave: Callable[[], None]) -> None:
+    """Send the exit status (negative: the signal) once the outputs ran dry; `on_leave` when the client leaves first."""
     closed = asyncio.ensure_future(session.wait_closed())
-    ended = asyncio.ensure_future(child.wait())
-    await asyncio.wait({closed, ended}, return_when=asyncio.FIRST_COMPLETED)
-    if not ended.done():  # the client left: what a terminal that is hung up would do
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGHUP)
-    status = await ended
-    session.set_redirect_pid(None)
-    if not closed.done():
-        await answer(session, status)
-    await closed
+    told = asyncio.gather(status, wires.run_dry())
+    try:
+        await asyncio.wait({closed, status}, return_when=asyncio.FIRST_COMPLETED)
+        if not status.done():
+            on_leave()
+        # a child that went to the background keeps the outputs, and with them the session, as under sshd
+        await asyncio.wait({closed, told}, return_when=asyncio.FIRST_COMPLETED)
+        if not closed.done():
+            _exit(session, told.result()[0])
+    finally:
+        await wires.cut()
+        await asyncio.gather(told, return_exceptions=True)
+        await status
+        await closed
 
 
-async def wire(session: Any, stdin: int, stdout: int, stderr: int | None) -> None:
-    """Connect our ends of the pipes with the channel.
-
-    The end of a pipe is not passed on: a channel has one end for both streams, so it would cut off the other.
-    """
-    await session.redirect(
-        stdin=os.fdopen(stdin, "wb", buffering=0),
-        stdout=os.fdopen(stdout, "rb", buffering=0),
-        stderr=None if stderr is None else os.fdopen(stderr, "rb", buffering=0),
-        send_eof=False,
-    )
+def _pass_on(notice: Exception, group: int, terminal: int) -> None:
+    """A signal or a new window size from the client."""
+    if isinstance(notice, asyncssh.TerminalSizeChanged):
+        with contextlib.suppress(OSError):
+            _set_size(terminal, notice.term_size)
+    elif isinstance(notice, asyncssh.BreakReceived):
+        _signal(group, signal.SIGINT)
+    elif isinstance(notice, asyncssh.SignalReceived):
+        _signal(group, getattr(signal, f"SIG{notice.signal}", 0))
 
 
-async def answer(session: Any, status: int) -> None:
-    """Let both streams run dry, then send an exit status, or the signal that ended it (a negative status)."""
-    with contextlib.suppress(OSError):
-        await session.stdout.drain()
-        await session.stderr.drain()
-        session.stdout.write_eof()
-    _exit(session, status)
+def _signal(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
 
 
 def _exit(session: Any, status: int) -> None:
@@ -82,7 +89,7 @@ def _exit(session: Any, status: int) -> None:
         session.exit(128 - status)  # a signal that RFC 4254 has no name for
 
 
-async def _on_pipes(session: Any, machine: Machine) -> asyncio.subprocess.Process:
+async def _on_pipes(session: Any, machine: Machine) -> tuple[asyncio.subprocess.Process, Ends]:
     words = [SHELL, "-c", session.command] if session.command is not None else [SHELL]
     (stdin, to_child), (from_child, stdout), (errors_from_child, stderr) = wide_pipe(), wide_pipe(), os.pipe()
     try:
@@ -90,11 +97,10 @@ async def _on_pipes(session: Any, machine: Machine) -> asyncio.subprocess.Proces
     finally:
         for descriptor in (stdin, stdout, stderr):
             os.close(descriptor)
-    await wire(session, to_child, from_child, errors_from_child)
-    return child
+    return child, (to_child, from_child, errors_from_child)
 
 
-async def _on_terminal(session: Any, machine: Machine) -> asyncio.subprocess.Process:
+async def _on_terminal(session: Any, machine: Machine) -> tuple[asyncio.subprocess.Process, Ends]:
     login = machine.environment.get("SHELL", SHELL)
     of_login = [login, "-" + Path(login).name]  # the dash tells a shell that it is the login shell
     words = of_login if session.command is None else [SHELL, SHELL, "-c", session.command]
@@ -105,8 +111,7 @@ async def _on_terminal(session: Any, machine: Machine) -> asyncio.subprocess.Pro
         child = await _start(take, machine, session.env, session.term_type, terminal, terminal, terminal)
     finally:
         os.close(terminal)
-    await wire(session, os.dup(master), master, None)
-    return child
+    return child, (os.dup(master), master, None)
 
 
 async def _start(

@@ -169,6 +169,21 @@ def test_a_client_that_leaves_hangs_up_its_command(machine):
     until((machine.home / "hung-up").exists)
 
 
+def test_signals_of_the_client_reach_the_group(machine):
+    from gpucloud.remote.transport import Message
+
+    process = machine.connect().run("trap 'echo caught; exit 11' USR1; echo on; while :; do sleep 0.05; done")
+    assert process.read(10) == b"on\n"
+    message = Message()
+    message.add_byte(b"\x62")  # SSH_MSG_CHANNEL_REQUEST
+    message.add_int(process.channel.remote_chanid)
+    message.add_string("signal")
+    message.add_boolean(False)
+    message.add_string("USR1")
+    process.channel.transport._send_user_message(message)
+    assert process.read(10) == b"caught\n" and process.wait() == 11
+
+
 # verbs
 
 

@@ -88,7 +88,7 @@ def test_ctrl_c_reaches_the_command_there(desk, machine):
 
     command = "trap 'echo interrupted; exit 9' INT; echo ready; while :; do sleep 0.1; done"
     assert sit_down(desk, machine, command, typed) == 9
-    assert b"interrupted" in desk.seen
+    until(lambda: b"interrupted" in desk.seen)
 
 
 def test_a_new_window_size_is_passed_on(desk, machine, monkeypatch):
