@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import hypot, log
 from typing import NamedTuple
 
 from gpucloud.core.options import Option
@@ -91,19 +92,21 @@ def pareto(options: Sequence[Option]) -> set[int]:
 def tied(option: Option, best: Option) -> bool:
     """Whether the errors of the two speeds leave open which is cheaper.
 
-    The same card errs the same way on both sides, so only its price decides.
+    The same card errs the same way on both sides, so only its price decides; so does what all predictions share.
     """
     if option.accelerator == best.accelerator:
         return option.usd <= best.usd * _SLACK
-    return option.low_usd <= best.usd or option.usd <= best.high_usd
+    spread = hypot(log(option.speed.own_spread), log(best.speed.own_spread))
+    return log(option.usd / best.usd) <= spread if best.usd > 0 else option.usd <= 0
 
 
 def regret(best: Option, others: Iterable[Option]) -> float:
     """Largest share by which the pick could be dearer than another option, each at its unlucky end."""
     worst = 0.0
     for other in others:
-        if other.accelerator != best.accelerator and other.low_usd > 0:
-            worst = max(worst, best.high_usd / other.low_usd - 1)
+        if other.eligible and other.accelerator != best.accelerator and other.usd > 0:
+            unlucky = best.usd * best.speed.own_spread * other.speed.own_spread / other.usd
+            worst = max(worst, unlucky - 1)
     return worst
 
 

@@ -51,6 +51,7 @@ class System:
     watts: float | None = None
     year: int | None = None
     price_kind: str = "list"
+    nodes: int = 1
 
 
 def systems(rows: tuple[Mapping[str, Any], ...]) -> list[System]:
@@ -81,7 +82,11 @@ def ownership(system: System, card: Accelerator, terms: Terms) -> Ownership:
     """The purchase under these terms: servers stand in a data centre, workstations under a desk."""
     server = system.kind == "prebuilt_server"
     watts = watts_of(system, card)
-    space = watts / 1000 * terms.colo_usd_per_kw_month * 12 + terms.ops_usd_per_server_year if server else 0.0
+    space = (
+        watts / 1000 * terms.colo_usd_per_kw_month * 12 + terms.ops_usd_per_server_year * system.nodes
+        if server
+        else 0.0
+    )
     return Ownership(
         price_usd=system.usd,
         years=terms.years,
@@ -96,6 +101,21 @@ def ownership(system: System, card: Accelerator, terms: Terms) -> Ownership:
     )
 
 
+def several(system: System, nodes: int) -> System:
+    """`nodes` of them as one purchase."""
+    if nodes == 1:
+        return system
+    watts = None if system.watts is None else system.watts * nodes
+    return replace(
+        system,
+        name=f"{nodes} x {system.name}",
+        count=system.count * nodes,
+        usd=system.usd * nodes,
+        watts=watts,
+        nodes=nodes,
+    )
+
+
 def bought(
     system: System, card: Accelerator, speed: Speed, work: float, terms: Terms, memory: Fit | None = None
 ) -> Option:
@@ -103,11 +123,14 @@ def bought(
     owned = ownership(system, card, terms)
     per_hour = owned.usd_per_hour()
     warnings = [f"needs ${system.usd:,.0f} at once"]
+    if system.nodes > 1:
+        warnings.append("the network between the machines is not in the price")
     if system.price_kind != "list":
         warnings.append(f"its price is an {system.price_kind} of {system.year or 'an unknown year'}")
     if system.watts is None:
         warnings.append(f"power of {watts_of(system, card):.0f} W estimated from the cards")
     option = _owned(system.name, card.name, system.count, speed, work, per_hour, memory)
+    option = replace(option, nodes=system.nodes, accelerator_count=system.count / system.nodes)
     crossing = Crossing(None, None, per_hour)
     return replace(option, upfront_usd=system.usd, own=crossing, warnings=tuple(warnings), eligible=terms.stated_use)
 
@@ -123,7 +146,7 @@ def at_hand(
         option,
         own=Crossing(0.0, 0, per_hour),
         reasons=("it is paid for: only electricity is counted",),
-        command="gpucloud up --cloud ssh",
+        command=f"gpucloud up --cloud ssh --gpu {card.name}:{count:g}",
     )
 
 

@@ -13,7 +13,7 @@ from gpucloud.core.choose import Limits, Rejected
 from gpucloud.core.memory import Fit, fit
 from gpucloud.core.offers import STALE_DAYS, Accelerator, Offer
 from gpucloud.core.options import Option
-from gpucloud.core.owning import System, Terms, at_hand, bought, crossed, ownership
+from gpucloud.core.owning import System, Terms, at_hand, bought, crossed, ownership, several
 from gpucloud.core.renting import Interruptions, rented
 from gpucloud.core.speed import Speed
 from gpucloud.core.subject import Subject
@@ -23,6 +23,7 @@ OLD_ARCHITECTURES = ("Kepler", "Maxwell")
 DEFAULT_MAX_NODES, MAX_NODES_FOR_DEADLINE = 1, 16
 FAST_FABRIC_GBIT = 200.0
 PLAIN_FABRICS = ("roce",)
+ARM, SERVER, BOUGHT_FABRIC = "arm64", "prebuilt_server", "infiniband"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Wishes:
     market: str = "on-demand"
     max_nodes: int | None = None
     consumer_ok: bool = False
+    arm_ok: bool = False
     rank_stale: bool = False
     interruptions: Interruptions = field(default_factory=Interruptions)
     terms: Terms = field(default_factory=Terms)
@@ -69,20 +71,20 @@ class Recommendation:
 def recommend(subject: Subject, wishes: Wishes, market: Market) -> Recommendation:
     """The whole answer; `options` is empty when nothing meets the wishes."""
     rejected: list[Rejected] = []
-    rents = list(_rents(subject, wishes, market, rejected))
+    desk = _Desk(subject, wishes, market, rejected)
+    rents = list(_rents(desk))
     startable = [option for option in rents if option.offer and option.offer.provisionable]
     priced = [option for option in rents if option.offer and not option.offer.provisionable]
     cheapest_rent = min(_fitting(startable, wishes, []), key=lambda one: (one.usd, one.name), default=None)
     reference = cheapest_rent or min(startable or priced, key=lambda one: (one.usd, one.name), default=None)
-    owns = list(_owns(subject, wishes, market, reference, rejected))
+    owns = list(_owns(desk, reference))
     allowed = _fitting([*startable, *owns], wishes, rejected)
     options = choose.ranked(choose.one_per_offer(allowed))
     price_only = choose.ranked(choose.one_per_offer(_fitting(priced, wishes, [])))
-    return _answer(subject, wishes, market, options, allowed, price_only, rejected, cheapest_rent, owns)
+    return _answer(wishes, market, options, allowed, price_only, rejected, cheapest_rent, owns)
 
 
 def _answer(
-    subject: Subject,
     wishes: Wishes,
     market: Market,
     options: list[Option],
@@ -98,7 +100,10 @@ def _answer(
     )
     front = choose.pareto(options)
     explained = tuple(
-        one.because(*_reasons(one, i, best, i in ties, i in front, wishes.limits)) for i, one in enumerate(options)
+        replace(one, warnings=(*_risks(one, wishes.limits), *one.warnings)).because(
+            *_reasons(one, i, best, i in ties, i in front)
+        )
+        for i, one in enumerate(options)
     )
     by_name = {_key(one): one for one in explained}
     picks = {
@@ -106,16 +111,26 @@ def _answer(
         "fastest_within_budget": choose.fastest(allowed),
         "startable_now": choose.startable_now(options),
     }
-    for_sale = [one for one in owns if one.upfront_usd > 0]
+    in_time = [one for one in owns if one.upfront_usd > 0 and choose.meets_deadline(one, wishes.limits) is not False]
     return Recommendation(
         explained,
         {name: by_name.get(_key(one), one) if one else None for name, one in picks.items()},
-        rules.advice(wishes.profile, wishes.stage, market.rule, cheapest_rent, for_sale, wishes.terms.utilisation),
+        rules.advice(wishes.profile, wishes.stage, market.rule, cheapest_rent, in_time, wishes.terms.utilisation),
         tuple(_once(rejected)),
         tuple(price_only),
         frozenset(front),
         ties,
         choose.regret(best, options) if best else 0.0,
+    )
+
+
+def _risks(option: Option, limits: Limits) -> tuple[str, ...]:
+    """What happens at the slow end of the interval."""
+    late = limits.deadline_h is not None and option.high_hours > limits.deadline_h
+    dear = limits.budget_usd is not None and option.high_usd > limits.budget_usd
+    return (
+        *((f"may miss the deadline: up to {option.high_hours:.3g} h",) if late else ()),
+        *((f"may miss the budget: up to ${option.high_usd:,.2f}",) if dear else ()),
     )
 
 
@@ -125,7 +140,8 @@ def _key(option: Option) -> tuple[str, int]:
 
 def _fitting(options: Iterable[Option], wishes: Wishes, rejected: list[Rejected]) -> list[Option]:
     """Those within deadline and budget; the nearest failure of each offer is noted."""
-    kept, fallen = [], {}
+    kept: list[Option] = []
+    fallen: dict[str, Rejected] = {}
     for option in options:
         misses = choose.misses(option, wishes.limits)
         if not misses:
@@ -155,42 +171,67 @@ def _once(rejected: Iterable[Rejected]) -> list[Rejected]:
     return list(seen.values())
 
 
-def _rents(subject: Subject, wishes: Wishes, market: Market, rejected: list[Rejected]) -> Iterable[Option]:
-    spots = {(one.cloud, one.instance_type): one for one in market.offers if one.market == "spot"}
-    speeds: dict[tuple[object, ...], Speed | None] = {}
-    for offer in market.offers:
-        if wishes.market not in ("any", offer.market):
+@dataclass(frozen=True)
+class _Desk:
+    """The question with what has been worked out for it so far."""
+
+    subject: Subject
+    wishes: Wishes
+    market: Market
+    rejected: list[Rejected]
+    speeds: dict[tuple[object, ...], Speed | None] = field(default_factory=dict)
+
+    def speed(self, card: str, count: float, nodes: int, link: str, fabric: str) -> Speed | None:
+        key = (card, count, nodes, link, fabric)
+        if key not in self.speeds:
+            self.speeds[key] = self.subject.speed(*key)
+        return self.speeds[key]
+
+    def too_small(self, name: str, memory: Fit, gib: float) -> None:
+        """Note that the model does not fit, and whether a smaller method would."""
+        smaller = fit(memory.job, gib) if gib else memory
+        hint = "" if smaller.verdict == "does_not_fit" else f"; it would with {', '.join(smaller.given_up)}"
+        reason = f"does not fit: {memory.need.gib:.0f} GiB per GPU, it has {gib:g}{hint}"
+        self.rejected.append(Rejected(name, reason, "memory", memory.need.gib / gib if gib else float("inf")))
+
+    def memory(self, gib: float | None, ranks: float) -> Fit | None:
+        """The verdict for that many GPUs together; None when nothing is known of the model or the card."""
+        if self.subject.job is None or gib is None:
+            return None
+        return fit(replace(self.subject.job, ranks=max(1, ceil(ranks))), gib, frozenset({"method"}))
+
+
+def _rents(desk: _Desk) -> Iterable[Option]:
+    spots = {(one.cloud, one.instance_type): one for one in desk.market.offers if one.market == "spot"}
+    for offer in desk.market.offers:
+        if desk.wishes.market not in ("any", offer.market):
             continue
-        refusal = _refusal(offer, subject, wishes, market)
+        refusal = _refusal(offer, desk)
         if refusal:
-            rejected.append(Rejected(f"{offer.cloud} {offer.instance_type}", *refusal))
+            desk.rejected.append(Rejected(f"{offer.cloud} {offer.instance_type}", *refusal))
             continue
-        spot = spots.get((offer.cloud, offer.instance_type))
-        link = market.links.get((offer.cloud, offer.instance_type), "")
-        for nodes in _node_counts(wishes):
-            memory = _memory(
-                subject, offer.gpu_memory_gib or _card_gib(offer.accelerator, market), offer.accelerator_count * nodes
-            )
-            if memory is not None and memory.verdict == "does_not_fit":
-                if nodes == _node_counts(wishes)[-1]:
-                    rejected.append(
-                        _too_small(f"{offer.cloud} {offer.instance_type}", memory, offer.gpu_memory_gib or 0)
-                    )
-                continue
-            key = (offer.accelerator, offer.accelerator_count, nodes, link, _fast(offer.fabric))
-            if key not in speeds:
-                speeds[key] = subject.speed(
-                    offer.accelerator, offer.accelerator_count, nodes, link, _fast(offer.fabric)
-                )
-            speed = speeds[key]
-            option = (
-                rented(offer, nodes, speed, subject.amount, wishes.interruptions, memory=memory, spot=spot)
-                if speed
-                else None
-            )
-            if option is not None:
-                yield option
-    return
+        yield from _by_nodes(offer, spots.get((offer.cloud, offer.instance_type)), desk)
+
+
+def _by_nodes(offer: Offer, spot: Offer | None, desk: _Desk) -> Iterable[Option]:
+    """The offer with each number of nodes that the model fits on."""
+    link = desk.market.links.get((offer.cloud, offer.instance_type), "")
+    gib = offer.gpu_memory_gib or _card_gib(offer.accelerator, desk.market)
+    memory = None
+    for nodes in _node_counts(desk.wishes):
+        memory = desk.memory(gib, offer.accelerator_count * nodes)
+        if memory is not None and memory.verdict == "does_not_fit":
+            continue
+        speed = desk.speed(offer.accelerator, offer.accelerator_count, nodes, link, _fast(offer.fabric))
+        if speed is None:
+            desk.rejected.append(Rejected(f"{offer.cloud} {offer.instance_type}", "its specs are not known", "specs"))
+            return
+        about, amount = desk.wishes.interruptions, desk.subject.amount
+        option = rented(offer, nodes, speed, amount, about, memory=memory, spot=spot)
+        if option is not None:
+            yield option
+    if memory is not None and memory.verdict == "does_not_fit":
+        desk.too_small(f"{offer.cloud} {offer.instance_type}", memory, gib or 0)
 
 
 def _node_counts(wishes: Wishes) -> list[int]:
@@ -215,43 +256,32 @@ def _card_gib(name: str, market: Market) -> float | None:
     return card.memory_gib if card else None
 
 
-def _memory(subject: Subject, gib: float | None, ranks: float) -> Fit | None:
-    if subject.job is None or gib is None:
-        return None
-    return fit(replace(subject.job, ranks=max(1, ceil(ranks))), gib, frozenset({"method"}))
-
-
-def _too_small(name: str, memory: Fit, gib: float) -> Rejected:
-    return Rejected(
-        name,
-        f"does not fit: {memory.need.gib:.0f} GiB per GPU, it has {gib:g}",
-        "memory",
-        memory.need.gib / gib if gib else float("inf"),
-    )
-
-
-def _refusal(offer: Offer, subject: Subject, wishes: Wishes, market: Market) -> tuple[str, str] | None:
+def _refusal(offer: Offer, desk: _Desk) -> tuple[str, str] | None:
     """(reason, wish) for a machine that is not considered at all."""
-    card = market.cards.get(offer.accelerator)
+    card = desk.market.cards.get(offer.accelerator)
     if offer.usd_per_hour is None:
         return "no price is published", "a price"
     if offer.status != "current":
         return f"its price is {offer.status}", "current prices"
-    if not wishes.rank_stale and (offer.age_days is None or offer.age_days >= STALE_DAYS):
+    if not desk.wishes.rank_stale and (offer.age_days is None or offer.age_days >= STALE_DAYS):
         return f"its price is of {offer.observed_on or 'an unknown day'}, older than a year", "fresh prices"
     if card is None:
         return f"{offer.accelerator} is not in accelerators.csv", "known cards"
     if card.form == "tpu" and offer.cloud != "gcp":
         return "TPUs are Google's only", "TPU only under GCP"
-    return _card_refusal(card, subject, wishes)
+    if offer.arch == ARM and not desk.wishes.arm_ok:
+        return "its host is arm64: images and wheels for x86 do not run there", "--arch x86_64"
+    return _card_refusal(card, desk)
 
 
-def _card_refusal(card: Accelerator, subject: Subject, wishes: Wishes) -> tuple[str, str] | None:
+def _card_refusal(card: Accelerator, desk: _Desk) -> tuple[str, str] | None:
+    profile = desk.wishes.profile
     if card.architecture in OLD_ARCHITECTURES:
         return f"{card.architecture} is 2-4 x slower than its successors at about the same price", "no outdated cards"
-    if card.form == "consumer" and wishes.profile in BUSINESS and not wishes.consumer_ok:
-        return f"a consumer card, and the profile is {wishes.profile}: its licence forbids data centres", "profile"
-    vendors = {known.card.vendor for known in subject.speeds.predictor.known}
+    if card.form == "consumer" and profile in BUSINESS and not desk.wishes.consumer_ok:
+        reason = f"a consumer card, and the profile is {profile}: its licence forbids data centres"
+        return reason, "profile"
+    vendors = {known.card.vendor for known in desk.subject.speeds.predictor.known}
     if vendors and card.vendor not in vendors:
         return (
             f"nobody measured this work on {card.vendor or 'its vendor'}: specs alone say too little",
@@ -260,43 +290,47 @@ def _card_refusal(card: Accelerator, subject: Subject, wishes: Wishes) -> tuple[
     return None
 
 
-def _owns(
-    subject: Subject, wishes: Wishes, market: Market, reference: Option | None, rejected: list[Rejected]
-) -> Iterable[Option]:
-    for name, count in wishes.have:
-        speed = subject.speed(name, count)
-        memory = _memory(subject, _card_gib(name, market), count)
-        if speed is None or (memory is not None and memory.verdict == "does_not_fit"):
-            miss = _too_small(f"your own {name}", memory, _card_gib(name, market) or 0) if memory else None
-            rejected.append(miss or Rejected(f"your own {name}", "its specs are not known", "specs"))
-            continue
-        yield at_hand(market.cards[name], count, speed, subject.amount, wishes.terms, memory)
-    for system in market.systems:
-        option = _for_sale(system, subject, wishes, market, rejected)
-        if option is not None:
-            owned = ownership(system, market.cards[system.accelerator], wishes.terms)
-            yield crossed(option, owned, reference) if reference else option
+def _owns(desk: _Desk, reference: Option | None) -> Iterable[Option]:
+    for name, count in desk.wishes.have:
+        yield from _owned_already(name, count, desk)
+    for system in desk.market.systems:
+        yield from _for_sale(system, desk, reference)
 
 
-def _for_sale(
-    system: System, subject: Subject, wishes: Wishes, market: Market, rejected: list[Rejected]
-) -> Option | None:
-    card = market.cards.get(system.accelerator)
-    refusal = ("its card is not known", "known cards") if card is None else _card_refusal(card, subject, wishes)
-    if refusal or card is None:
-        rejected.append(Rejected(system.name, *(refusal or ("", ""))))
-        return None
-    speed = subject.speed(card.name, system.count, 1, "nvswitch" if system.kind == "prebuilt_server" else "pcie")
-    memory = _memory(subject, card.memory_gib, system.count)
+def _owned_already(name: str, count: float, desk: _Desk) -> Iterable[Option]:
+    gib = _card_gib(name, desk.market)
+    speed, memory = desk.speed(name, count, 1, "", ""), desk.memory(gib, count)
+    title = f"your own {count:g} x {name}"
     if memory is not None and memory.verdict == "does_not_fit":
-        rejected.append(_too_small(system.name, memory, card.memory_gib or 0))
-        return None
-    return bought(system, card, speed, subject.amount, wishes.terms, memory) if speed else None
+        desk.too_small(title, memory, gib or 0)
+    elif speed is None:
+        desk.rejected.append(Rejected(title, "its specs are not known", "specs"))
+    else:
+        yield at_hand(desk.market.cards[name], count, speed, desk.subject.amount, desk.wishes.terms, memory)
 
 
-def _reasons(
-    option: Option, position: int, best: Option | None, is_tie: bool, on_front: bool, limits: Limits
-) -> list[str]:
+def _for_sale(system: System, desk: _Desk, reference: Option | None) -> Iterable[Option]:
+    card = desk.market.cards.get(system.accelerator)
+    refusal = ("its card is not known", "known cards") if card is None else _card_refusal(card, desk)
+    if refusal or card is None:
+        desk.rejected.append(Rejected(system.name, *(refusal or ("", ""))))
+        return
+    server = system.kind == SERVER
+    link, fabric = ("nvswitch", BOUGHT_FABRIC) if server else ("pcie", "")
+    memory = None
+    for nodes in _node_counts(desk.wishes) if server else [1]:
+        memory = desk.memory(card.memory_gib, system.count * nodes)
+        speed = desk.speed(card.name, system.count, nodes, link, fabric)
+        if speed is None or (memory is not None and memory.verdict == "does_not_fit"):
+            continue
+        together = several(system, nodes)
+        option = bought(together, card, speed, desk.subject.amount, desk.wishes.terms, memory)
+        yield crossed(option, ownership(together, card, desk.wishes.terms), reference) if reference else option
+    if memory is not None and memory.verdict == "does_not_fit":
+        desk.too_small(system.name, memory, card.memory_gib or 0)
+
+
+def _reasons(option: Option, position: int, best: Option | None, is_tie: bool, on_front: bool) -> list[str]:
     found = [option.speed.way]
     if option.memory is not None and option.memory.given_up:
         found.append("fits with " + ", ".join(option.memory.given_up))
@@ -308,10 +342,6 @@ def _reasons(
         found.append("a tie with the first: the error of the speeds leaves open which is cheaper")
     elif option.usd > best.usd and on_front:
         found.append(f"{best.hours / option.hours:.1f} x faster for {option.usd / best.usd:.1f} x the money")
-    if limits.deadline_h and option.high_hours > limits.deadline_h:
-        found.append(f"may miss the deadline: up to {option.high_hours:.3g} h")
-    if limits.budget_usd and option.high_usd > limits.budget_usd:
-        found.append(f"may miss the budget: up to ${option.high_usd:,.2f}")
     if not option.eligible:
         found.append("listed for comparison: a purchase needs your own --utilisation to be picked")
     return found

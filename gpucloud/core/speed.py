@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import exp, hypot, log
+from math import exp, hypot, log, sqrt
 from statistics import median
 
 from gpucloud.core.multi_gpu import ALONE, Efficiency, MultiGpu
@@ -21,13 +21,15 @@ from gpucloud.core.throughput import Benchmark
 
 RESCALED_WIDTH = log(1.15)  # what remains between two softwares after their common factor
 SAME_SCALE = 0.005
+HOST_SPREAD = 1.03  # equal machines of one fleet differ by this much
 
 
 @dataclass(frozen=True)
 class Speed:
     """Units of work per second of a whole machine or all its nodes, with an 80 % interval.
 
-    `basis` is measured, predicted or borrowed; `way` tells how the figure came about.
+    `basis` is measured or predicted; `way` tells how the figure came about. `shared` is the half-width (log) of
+    the error that is the same for every machine, such as how far a plan stays below a benchmark.
     """
 
     value: float
@@ -38,6 +40,13 @@ class Speed:
     basis: str
     source: str
     way: str
+    shared: float = 0.0
+
+    @property
+    def own_spread(self) -> float:
+        """Factor of the 80 % interval without what is shared by all machines."""
+        whole = max(log(self.high / self.value), log(self.value / self.low))
+        return exp(sqrt(max(0.0, whole * whole - self.shared * self.shared)))
 
     def times(self, factor: float, width: float = 0.0, words: str = "", basis: str = "") -> Speed:
         """Scaled, with the interval widened by `width` (log) and the way extended."""
@@ -89,7 +98,8 @@ class Speeds:
             return None
         factor, _, rows = min(same, key=lambda one: (abs(log(one[0])), one[1]))
         middle = sorted(rows, key=lambda row: (row.throughput, row.source))[len(rows) // 2]
-        low, high = (pick(row.throughput for row in rows) for pick in (min, max))
+        low = min(middle.throughput / HOST_SPREAD, *(row.throughput for row in rows))
+        high = max(middle.throughput * HOST_SPREAD, *(row.throughput for row in rows))
         found = Speed(
             middle.throughput, low, high, self.unit, middle.precision, "measured", middle.source, _words(middle)
         )

@@ -1,4 +1,4 @@
-"""The work and its speed on any machine, from what the user knows: a model, its size, a rate seen, or hours on a GPU."""
+"""The work and its speed on any machine, from what is known: a model, its size, a rate seen, or hours on a GPU."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ PLAN_SHARE = 0.75  # of a benchmark's speed: restarts, evaluation, ramp-up of a 
 PLAN_WIDTH = log(1.5)
 RELATIVE_WIDTH = log(1.3)
 ENOUGH_CARDS = 3
+LIKE_WIDTH = 0.2  # models this near (log) in operations are alike: the plainest name is the usual configuration
 LORA_SPEEDUP = 1.5  # no gradients of the frozen weights: 4 instead of 6 FLOPs per parameter and token
 LAYERS_PER_WIDTH = 128  # d_model over layers of common transformers; parameters = 12 x layers x d_model^2
 DEFAULT_SEQ = 2048.0
@@ -67,7 +68,7 @@ class Subject:
             return None
         changed = bool(self.words)
         scaled = found.times(self.factor, self.width, self.words, "predicted" if changed else "")
-        return replace(scaled, unit=f"{self.unit}/s")
+        return replace(scaled, unit=f"{self.unit}/s", shared=self.width)
 
 
 class Resolver:
@@ -119,12 +120,12 @@ class Resolver:
     def _borrowed(self, flops: float, unit: str, wanted: Wanted) -> tuple[Speeds, float, float, str]:
         """The measured model of the same unit that is nearest in operations, scaled by the ratio."""
         like = sorted(
-            (abs(log(row["flops_per_unit"] / flops)), name)
+            (int(abs(log(row["flops_per_unit"] / flops)) / LIKE_WIDTH), len(name), name)
             for name, row in self.models.items()
             if row.get("flops_per_unit") and row.get("unit") == unit
         )
         best: tuple[Speeds, str] | None = None
-        for _, name in like:
+        for _, _, name in like:
             speeds = Speeds(self.rows(name), self.cards, wanted.precision)
             if speeds.known and (best is None or len(speeds.pool.per_gpu) >= ENOUGH_CARDS):
                 best = speeds, name
