@@ -80,7 +80,10 @@ def _by_content(layers: list[Path], stamp: str, cache: Path | None) -> sqlite3.C
     if cache is None or not _writable(cache):
         return _unkept(layers)
     path = cache / f"index-{content_hash(layers)}.db"
-    connection = _opened(path) or _built(path, layers)
+    try:
+        connection = _opened(path) or _built(path, layers)
+    except (OSError, sqlite3.OperationalError):  # a full disk, a cache that vanished: answer without keeping it
+        return _unkept(layers)
     _take_note(cache, layers, stamp, path)
     return connection
 

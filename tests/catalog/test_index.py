@@ -88,6 +88,17 @@ def test_without_a_cache_or_with_one_that_cannot_be_made_it_still_answers(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["csv", "file"]
 
 
+def test_a_full_disk_costs_the_cache_not_the_answer(tmp_path, monkeypatch):
+    folder, cache = write(tmp_path / "csv"), tmp_path / "cache"
+    expected = prices(folder, None)
+
+    def full(path, layers):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(index, "_built", full)
+    assert prices(folder, cache) == expected and list(cache.iterdir()) == []
+
+
 def test_a_broken_index_is_built_again(tmp_path, settled):
     folder, cache = write(tmp_path / "csv"), tmp_path / "cache"
     good = prices(folder, cache)
