@@ -125,10 +125,14 @@ def _children(pid: int) -> list[int]:
 
 
 def _kill_tree(pid: int) -> None:
-    for child in _children(pid):
-        _kill_tree(child)
+    """From the top down, so that nobody is left who could report an end in good order."""
+    below = _children(pid)
     with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+        below = _children(pid)
         os.kill(pid, signal.SIGKILL)
+    for child in below:
+        _kill_tree(child)
 
 
 def same_host(server: OpenSshServer, **changes: Any) -> Endpoint:
