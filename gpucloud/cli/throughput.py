@@ -1,4 +1,4 @@
-"""`gpucloud throughput`: what a card does on a model, as it was measured."""
+"""`gpucloud throughput`: what a card does on a model, as it was measured, else as it is predicted."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ COLUMNS = (
     Column("precision", "Precision", keep=8),
     Column("value", "Throughput", right=True, write=significant),
     Column("unit", "Unit"),
+    Column("between", "80 % between", keep=7),
     Column("year", "Year", right=True, keep=6),
     Column("source", "Source", keep=7),
     Column("basis", "Basis", keep=2),
@@ -35,6 +36,7 @@ COLUMNS = (
     Column("batch_size", "Batch", right=True, wide=True),
     Column("link", "Link", wide=True),
     Column("flags", "Flags", wide=True),
+    Column("explain", "How", wide=True),
 )
 
 
@@ -49,14 +51,29 @@ def throughput(
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", help="Rows (default 40; json and csv: all).")
     ] = None,
+    params: Annotated[
+        str | None, typer.Option("--params", metavar="N", help="A model of that size instead of a known one: 7e9.")
+    ] = None,
+    flops_per_unit: Annotated[
+        str | None, typer.Option("--flops-per-unit", metavar="N", help="Operations per token, instead of --params.")
+    ] = None,
+    relative: Annotated[
+        bool, typer.Option("--relative", help="How many times faster each named GPU is than the first.")
+    ] = False,
+    self_check: Annotated[
+        bool, typer.Option("--self-check", help="Leave each card out in turn and print how wrong its prediction is.")
+    ] = False,
 ) -> None:
     """What a card does on a model: the best measured row of each source, today's precision and newest first.
 
+    Named GPUs that nobody measured are predicted from their specs and the cards that were, with an 80 % interval.
     The figure is that of all GPUs of the row together. Doubtful rows come last and say why. Without --model,
-    everything that was measured on the GPUs. Ends with 3 when nobody measured it.
+    everything that was measured on the GPUs. Ends with 3 when nobody measured it and nothing can be predicted.
     """
-    if not (gpus or model):
+    if not (gpus or model or self_check):
         raise UsageError("Neither a GPU nor a model is named.", "Try `gpucloud throughput A100 --model resnet50`.")
+    if (params or flops_per_unit) and (model or not gpus):
+        raise UsageError("--params describes a model that is not in the catalog.", "Name GPUs, and no --model.")
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit} shows nothing.", "Give a number of one or more.")
     place = home()
@@ -64,13 +81,44 @@ def throughput(
         requests = asked.gpu_requests(catalog, gpus)
         name = asked.known_model(catalog, model)
         wanted = asked.one_of("--precision", precision, [one for one in PRECISIONS if one]) if precision else None
-        rows = catalog.benchmarks(name)
+        if self_check or relative:
+            from gpucloud.cli.throughput_more import relative_view, self_check_view
+
+            view = self_check_view(catalog, name) if self_check else relative_view(catalog, requests, name)
+            show(view, current().output)
+            return
+        rows = () if params or flops_per_unit else catalog.benchmarks(name)
         found = ordered(row for row in rows if _fits(row, requests, wanted))
-        if not found:
+        guesses = _guesses(catalog, requests, found, name, wanted, params, flops_per_unit)
+        if not found and not guesses:
             raise _not_measured(catalog, rows, requests, name, wanted)
         people = current().output not in ("json", "csv")
         shown = found[: limit if limit is not None else ROWS_FOR_PEOPLE if people else None]
-        show(_view(shown, len(found)), current().output)
+        show(_view(shown, len(found), guesses), current().output)
+
+
+def _guesses(
+    catalog: Catalog,
+    requests: Sequence[GpuRequest],
+    found: Sequence[Benchmark],
+    model: str | None,
+    precision: str | None,
+    params: str | None,
+    flops_per_unit: str | None,
+) -> list[dict[str, Any]]:
+    """Predictions for the named cards without a row; none without a model."""
+    if not requests or not (model or params or flops_per_unit):
+        return []
+    from gpucloud.cli.throughput_more import predicted
+    from gpucloud.core.ranges import parse_range
+
+    def number(text: str | None, what: str) -> float | None:
+        return parse_range(text, what)[0] if text else None
+
+    seen = {(row.accelerator, row.accelerator_count) for row in found if row.is_rate and not row.is_doubtful}
+    measured_any = {(card, 1.0) for card, _ in seen}
+    size = (number(params, "--params"), number(flops_per_unit, "--flops-per-unit"))
+    return predicted(catalog, requests, seen | measured_any, model, precision, *size)
 
 
 def _fits(row: Benchmark, requests: Sequence[GpuRequest], precision: str | None) -> bool:
@@ -120,11 +168,14 @@ def _record(row: Benchmark) -> dict[str, Any]:
     }
 
 
-def _view(shown: Sequence[Benchmark], found: int) -> View:
-    records = [_record(row) for row in shown]
-    rows = [{**record, "remark": _remark(row)} for record, row in zip(records, shown, strict=True)]
+def _view(shown: Sequence[Benchmark], found: int, guesses: Sequence[dict[str, Any]]) -> View:
+    records = [*(_record(row) for row in shown), *guesses]
+    rows = [{**record, "remark": _remark(row)} for record, row in zip(records, shown, strict=False)]
+    rows += [{**guess, "between": f"{significant(guess['low'])} .. {significant(guess['high'])}"} for guess in guesses]
     more = f"; --limit {found} shows all" if len(shown) < found else ""
     notes = [f"{len(shown):,} of {plural(found, 'row')}, the best of each source{more}."]
+    if guesses:
+        notes.append("Predicted rows come from specs and other cards; -o wide says how.")
     if any(row.unit == "minutes" for row in shown):
         notes.append("Minutes are the time to a target of quality: less is better.")
     return View("throughput", {"rows": records}, COLUMNS, rows, notes, records="rows")

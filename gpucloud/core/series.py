@@ -86,15 +86,16 @@ def _one_series(key: Key, by_card: Mapping[str, list[Benchmark]]) -> Series:
     return Series(key, year, rates, chosen)
 
 
-def pool(series: Iterable[Series]) -> Pool:
+def pool(series: Iterable[Series], precision: str | None = None) -> Pool:
     """Bring the series to the scale of the reference: the newest with enough cards, else the one with most.
 
-    Series that share no card with the others, even through a third, stay out.
+    With a `precision` the reference is of that one. Series that share no card with the others, even through a
+    third, stay out.
     """
     waiting = [one for one in series if one.per_gpu]
     if not waiting:
         return Pool("", None)
-    reference = _reference(waiting)
+    reference = _reference([one for one in waiting if precision in (None, one.key[0])] or waiting)
     kept, factors = [reference], {reference.key: 1.0}
     logs: dict[str, list[float]] = {card: [log(y)] for card, y in reference.per_gpu.items()}
     waiting.remove(reference)

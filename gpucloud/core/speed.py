@@ -1,7 +1,7 @@
 """What any machine does on one piece of work: measured, predicted, or borrowed from a model of like size.
 
-All answers are on one scale: that of the newest software that was measured on enough cards. A card that only an
-older software measured is brought to it by the factor between the two, and says so.
+A measured row stands as it is, from the software nearest to the reference: the newest one that was measured on
+enough cards. What only a very different software measured is brought to its scale, and called predicted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gpucloud.core.series import Pool, classes, pool, series_of, usable_rates
 from gpucloud.core.throughput import Benchmark
 
 RESCALED_WIDTH = log(1.15)  # what remains between two softwares after their common factor
-SAME_SCALE = 0.005
+NEAR = log(1.25)  # softwares this close are one software for practical purposes
 HOST_SPREAD = 1.03  # equal machines of one fleet differ by this much
 
 
@@ -69,7 +69,8 @@ class Speeds:
         chosen = [row for row in usable if precision_class(row.precision) == self.precision]
         self.unit = _unit(chosen)
         self.rows = [row for row in chosen if row.unit == self.unit]
-        self.pool: Pool = pool(series_of(self.rows))
+        self.exact = precision if precision != self.precision else None
+        self.pool: Pool = pool(series_of(self.rows), precision)
         self.predictor = Predictor(self.pool.per_gpu, cards, self.precision)
         self.multi_gpu = MultiGpu(self.rows)
         self._single_node = _by_machine(self.rows)
@@ -89,26 +90,31 @@ class Speeds:
         return one.times(nodes * across.share, across.width, words, "predicted")
 
     def _measured(self, card: str, count: float) -> Speed | None:
-        same = [
-            (self.pool.factors[key], key, rows)
-            for key, rows in self._single_node.get((card, count), {}).items()
-            if key in self.pool.factors
-        ]
+        """The row of the series nearest to the reference, as it is; from a far one brought to scale, `predicted`."""
+        known = self._single_node.get((card, count), {})
+        same = [key for key in known if key in self.pool.factors]
         if not same:
             return None
-        factor, _, rows = min(same, key=lambda one: (abs(log(one[0])), one[1]))
+        key = min(same, key=lambda key: self._preference(key, known[key]))
+        rows = known[key]
         middle = sorted(rows, key=lambda row: (row.throughput, row.source))[len(rows) // 2]
-        low = min(middle.throughput / HOST_SPREAD, *(row.throughput for row in rows))
-        high = max(middle.throughput * HOST_SPREAD, *(row.throughput for row in rows))
-        found = Speed(
-            middle.throughput, low, high, self.unit, middle.precision, "measured", middle.source, _words(middle)
-        )
-        return found if abs(log(factor)) < SAME_SCALE else self._rescaled(found, factor)
+        found = _spread(middle, rows, self.unit)
+        if any(self._preference(key, rows)[:2]):
+            return self._rescaled(found, self.pool.factors[key])
+        at_scale = middle.throughput / self.pool.factors[key]
+        return replace(found, low=min(found.low, at_scale), high=max(found.high, at_scale))
+
+    def _preference(self, key: tuple[str, str], rows: Sequence[Benchmark]) -> tuple[bool, bool, int, float, object]:
+        """The precision asked for, software like the reference, the newest, the nearest."""
+        far = abs(log(self.pool.factors[key]))
+        newest = max(row.year or 0 for row in rows)
+        return self.exact not in (None, key[0]), far > NEAR, -newest, far, key
 
     def _rescaled(self, speed: Speed, factor: float) -> Speed:
         assert self.pool.reference is not None
         precision, framework = self.pool.reference.key
-        return speed.times(1 / factor, RESCALED_WIDTH, f"x{1 / factor:.2f} to the scale of {precision} {framework}")
+        words = f"x{1 / factor:.2f} to the scale of {precision} {framework}"
+        return replace(speed.times(1 / factor, RESCALED_WIDTH, words, "predicted"), precision=precision)
 
     def _scaled(self, card: str, count: float, link: str) -> Speed | None:
         known = self.pool.row(card)
@@ -154,7 +160,7 @@ Machine = tuple[str, float]
 
 
 def _by_machine(rows: Sequence[Benchmark]) -> dict[Machine, dict[tuple[str, str], list[Benchmark]]]:
-    """Rows of one node by card and count, then by series; of several batch sizes the fastest."""
+    """Rows of one node by card and count, then by series: the newest, and of several batch sizes the fastest."""
     found: dict[Machine, dict[tuple[str, str], dict[float, list[Benchmark]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
@@ -163,13 +169,27 @@ def _by_machine(rows: Sequence[Benchmark]) -> dict[Machine, dict[tuple[str, str]
             key = (row.precision, row.framework or row.source)
             found[row.accelerator, row.accelerator_count][key][row.batch_size or 0.0].append(row)
     return {
-        machine: {key: max(batches.values(), key=_middle_rate) for key, batches in series.items()}
+        machine: {key: max(_newest(batches), key=_middle_rate) for key, batches in series.items()}
         for machine, series in found.items()
     }
 
 
+def _newest(batches: Mapping[float, list[Benchmark]]) -> list[list[Benchmark]]:
+    year = max(row.year or 0 for rows in batches.values() for row in rows)
+    of_year = [[row for row in rows if (row.year or 0) == year] for rows in batches.values()]
+    return [rows for rows in of_year if rows]
+
+
 def _middle_rate(rows: list[Benchmark]) -> float:
     return median(row.throughput for row in rows)
+
+
+def _spread(middle: Benchmark, rows: Sequence[Benchmark], unit: str) -> Speed:
+    """The middle row, between the slowest and fastest host of its series."""
+    value = middle.throughput
+    low = min(value / HOST_SPREAD, *(row.throughput for row in rows))
+    high = max(value * HOST_SPREAD, *(row.throughput for row in rows))
+    return Speed(value, low, high, unit, middle.precision, "measured", middle.source, _words(middle))
 
 
 def _words(row: Benchmark) -> str:

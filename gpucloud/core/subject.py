@@ -88,13 +88,18 @@ class Resolver:
 
     def subject(self, wanted: Wanted) -> Subject:
         """Raises UsageError for an unknown model, or when the work's unit and the speed's do not match."""
+        found, described = self.speed_of(wanted), self._described(wanted)
+        return replace(found, amount=self._amount(found, wanted, described) * wanted.repeats)
+
+    def speed_of(self, wanted: Wanted) -> Subject:
+        """The subject without an amount of work. Raises UsageError for an unknown model."""
         described = self._described(wanted)
         speeds, factor, width, words = self._speeds(wanted, described)
         unit = speeds.unit.removesuffix("/s")
         found = Subject(speeds, 0.0, unit, wanted.model, factor, width, words, job=_job(wanted, described))
         if wanted.measured is not None:
             found = self._as_seen(found, wanted.measured)
-        return replace(found, amount=self._amount(found, wanted, described) * wanted.repeats)
+        return found
 
     def _described(self, wanted: Wanted) -> Mapping[str, Any]:
         if wanted.model and wanted.model not in self.names:

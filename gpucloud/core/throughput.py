@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gpucloud.core.speed import Speed
 
 # Without a wish for a precision: the way networks are trained today, then what is close to it.
 PRECISIONS = ("mixed", "bf16", "fp16", "tf32", "fp32", "fp8", "")
@@ -101,6 +105,21 @@ def as_throughput(row: Benchmark) -> Throughput:
         high=row.throughput,
         source=row.source,
         flags=row.flags,
+    )
+
+
+def from_speed(speed: Speed, model: str) -> Throughput:
+    """What a machine was found to do, as the answer of a command."""
+    exact = speed.basis == "measured"
+    return Throughput(
+        value=speed.value,
+        unit=speed.unit,
+        model=model,
+        precision=speed.precision,
+        basis=speed.basis,
+        low=speed.value if exact else speed.low,
+        high=speed.value if exact else speed.high,
+        source=speed.source,
     )
 
 

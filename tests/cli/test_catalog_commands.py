@@ -92,7 +92,10 @@ def test_throughput_of_one_card_on_everything(answer):
 
 def test_throughput_in_another_precision(answer, ask):
     assert [row["value"] for row in answer("throughput", "A100", "--precision", "fp32")["rows"]] == [6000]
-    code, _, err = ask("throughput", "A100:8", "--model", "resnet50", "--precision", "bf16")
+    (guess,) = answer("throughput", "A100-SXM-40GB:8", "--model", "resnet50", "--precision", "bf16")["rows"]
+    assert (guess["basis"], guess["precision"], guess["value"]) == ("predicted", "fp16", 9500)
+    assert guess["low"] < 9500 < guess["high"]
+    code, _, err = ask("throughput", "A100:8", "--model", "resnet50", "--precision", "fp8")
     assert code == 3 and "fp16, fp32" in err
 
 
@@ -107,7 +110,7 @@ def test_minutes_say_what_they_are(ask):
         (("throughput",), 2, "Neither a GPU nor a model"),
         (("throughput", "--model", "vgg"), 2, "No model is called 'vgg'"),
         (("throughput", "A10", "--model", "resnet50"), 3, "Nobody measured A10 on resnet50"),
-        (("throughput", "A100:3", "--model", "resnet50"), 3, "Measured counts: 1, 8"),
+        (("throughput", "A100:3"), 3, "Measured counts: 1, 8"),
         (("throughput", "A100", "--limit", "0"), 2, "--limit 0"),
     ],
 )
