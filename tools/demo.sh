@@ -86,7 +86,7 @@ try down --yes
 say "8. Nothing is left: no deployment, nothing that bills, no process, no machine folder."
 try ls
 try gc
-left=$(ls -A "$GPUCLOUD_HOME/local" 2>/dev/null || :)
+left=$(ls "$GPUCLOUD_HOME/local" 2>/dev/null || :)
 [ -z "$left" ] || { echo "Left in $GPUCLOUD_HOME/local: $left" >&2; exit 1; }
 
 trap - EXIT INT TERM HUP

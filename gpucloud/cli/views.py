@@ -52,7 +52,7 @@ DEPLOYMENT_COLUMNS = (
     Column("node_count", "Nodes", right=True),
     Column("usd_per_hour", "USD/h", right=True, write=money),
     Column("spent_usd", "Spent USD", right=True, write=money),
-    Column("deadline_at", "Time left", right=True, write=until_iso),
+    Column("ends", "Time left", right=True),
     Column("id", "Id", wide=True),
     Column("market", "Market", wide=True),
     Column("created_at", "Created", wide=True),
@@ -88,10 +88,15 @@ def deployments_view(
     **extra: Any,
 ) -> View:
     """`deployments` as a table; `extra` are further JSON keys."""
-    rows = [{**item, "gpus": gpu_words(item), "node_count": len(item["nodes"])} for item in deployments]
+    rows = [_deployment_row(item) for item in deployments]
 
     body = {"deployments": list(deployments), **extra}
     return View(kind, body, DEPLOYMENT_COLUMNS, rows, notes, empty)
+
+
+def _deployment_row(item: Json) -> dict[str, Any]:
+    ends = "" if item["billing_ended"] else until_iso(item["deadline_at"])
+    return {**item, "gpus": gpu_words(item), "node_count": len(item["nodes"]), "ends": ends}
 
 
 def gpu_words(item: Json) -> str:

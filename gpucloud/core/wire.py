@@ -1,23 +1,53 @@
 """The verbs a machine understands, the same on every machine, in two dialects.
 
-A verb is one SSH exec with byte-exact stdin and stdout. `sh` machines get POSIX shell scripts, the embedded
-server of `local` gets `gpucloud-host VERB JSON` and answers in Python. What flows is the same:
+A verb is one SSH exec with byte-exact stdin and stdout. `sh` machines get a POSIX shell script, the embedded
+server of `local` gets `gpucloud-host VERB JSON` and answers in Python. What flows is the same. Every answer
+begins with the line `gpucloud:start key=value …`, whatever a login shell printed before it.
 
-    manifest  {root}             out: records `TYPE SP MODE SP SIZE SP MTIME SP PATH NUL [TARGET NUL]`, then `END NUL`
-    apply     {root, codec}      in: compressed tar stream (deletions listed in a member); out: `ok N NL`
-    pack      {root, codec}      in: NUL-ended relative paths; out: compressed tar stream
-    start     {run}              in: the run's specification (environment and secrets included); out: `started NL`
-    follow    {run, offset}      out: log bytes from offset, only those; err: `exit N` or `lost` at the end
-    signal    {run, signal}      out: `ok` or `gone`
-    status    {runs: [...]}      out: one line per run: `RUN running|exit N|lost|none SIZE STARTED ENDED`
+    push    {root, leaf, git, accept}  out: start line, packed manifest; in: `send CODEC SWAPS… NL`, packed tar stream,
+                                   or `done NL`; out: `ok NL`
+    part    {root, stage, accept}   in: packed tar stream (one of several of a push); out: `ok NL`
+    pull    {root, git, accept}    out: start line, packed manifest; in: `send NL` and paths, each ended by NUL,
+                                   or `done NL`; out: packed tar stream
+    hash    {root}                 in: paths, each ended by NUL; out: `SHA256 SP SP PATH NUL` of each
+    blocks  {root}                 changed blocks of large files, see `remote.blocks`
+    start   {run}                  in: the run's specification (environment and secrets included); out: `ok NL`
+    follow  {run, offset, wait}    out: start line with `cap` and `mark`, log bytes from offset, only those;
+                                   err: the run's status line at the end
+    signal  {run, signal}          out: `ok NL` or `gone NL`
+    status  {runs}                 out: one status line per run, in order
+
+A manifest is records `TYPE SP MODE SP SIZE SP MTIME SP PATH NUL [TARGET NUL]` (octal mode, mtime with nine or
+more decimals, target of links only; `-` where the machine cannot tell), then `END gpucloud NUL`. A status line is
+`STATE CODE SIZE STARTED ENDED NL` with `-` for what is not known.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Protocol
 
 PROOF_FILE = "gpucloud-proof"  # under the machine's base, readable by the login user
-WORK_DIR, RUNS_DIR = "work", "runs"
+WORK_DIR, RUNS_DIR, SETUP_DIR = "work", "runs", "setup"
+STAGE_DIR = ".gpucloud-stage"  # inside a synced folder while a sync is under way
+START_MARK = b"gpucloud:start"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value that prints as stars."""
+
+    _value: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """The value itself, for the one place that must send it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('*****')"
+
+    def __str__(self) -> str:
+        return "*****"
 
 
 class Process(Protocol):

@@ -11,12 +11,16 @@ from typing import Any, cast
 
 from gpucloud.core.cloud import CanAllow, CanExtend, CanStop, Provider, Resource
 from gpucloud.core.deployments import Present
-from gpucloud.core.errors import REFUSALS, GpucloudError, ThrottledError, UsageError
+from gpucloud.core.errors import REFUSALS, BootstrapError, GpucloudError, ThrottledError, UsageError
 from gpucloud.core.events import Draft
 from gpucloud.core.launches import launch_record
 from gpucloud.core.plan import Allow, Destroy, Extend, Launch, Start, Step, Stop
 from gpucloud.core.records import guard_record, offer_record, resource_record
 from gpucloud.flows.context import Context
+
+
+# Errors with which a driver says that nothing is left of the request: refused, or made, useless and rolled back.
+NOTHING_LEFT = (*REFUSALS, BootstrapError)
 
 
 class Cancelled(Exception):
@@ -70,7 +74,7 @@ def _launch_failure(step: Launch, error: GpucloudError, doubtful: bool) -> list[
     data = {"attempt": step.spec.attempt, "code": error.code, "message": error.message}
     if isinstance(error, ThrottledError):
         return []  # the same token is sent again, or given up by `up`
-    if isinstance(error, REFUSALS) and not doubtful:
+    if isinstance(error, NOTHING_LEFT) and not doubtful:
         return [("attempt_refused", data)]
     return [("attempt_ambiguous", data)]
 

@@ -33,7 +33,9 @@ from gpucloud.state.home import Home
 from gpucloud.state.journal import Journal
 
 NAME = "train"
-VERBS = ("identity", "launch", "find", "destroy", "stop", "start", "extend")
+USER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+VERBS = ("launch", "find", "destroy", "stop", "start", "extend")
+NODES = {"fake": 2, "local": 1}
 AFTERWARDS = ("journal kept", "journal lost", "up again")
 WAITS = Waits(settle_gap=0.01, settle_quiet=0.03, settle=5, destroy=30, lock=5, silent=1, poll=0.01, poll_max=0.05)
 
@@ -109,8 +111,8 @@ def open_context(cloud: str, root: Path, tap: Tap | None = None) -> Context:
 
 
 def _reach(cloud: str, home: Home) -> tuple[Any, Callable[[], str]]:
-    if cloud == "fake":
-        return NoReadiness(), lambda: "ssh-ed25519 AAAA"
+    if cloud == "fake" and os.environ.get("GPUCLOUD_FAKE_SSH") != "1":
+        return NoReadiness(), lambda: USER_KEY
     from gpucloud.flows.over_ssh import OverSsh, public_key
 
     return OverSsh(home), lambda: public_key(home)
@@ -122,7 +124,7 @@ def _reach(cloud: str, home: Home) -> tuple[Any, Callable[[], str]]:
 def do_up(ctx: Context) -> None:
     cloud = ctx.clouds.usual()[0]
     offers = sorted(ctx.clouds.open(cloud).offers(), key=lambda offer: (offer.usd_per_hour or 0, offer.zone))  # type: ignore[attr-defined]
-    request = UpRequest(NAME, tuple(offers[:2]), {"gpu": None}, nodes=2, ready_timeout_s=30)
+    request = UpRequest(NAME, tuple(offers[:2]), {"gpu": None}, nodes=NODES[cloud], ready_timeout_s=30)
     up.up(ctx, up.plan(ctx, request))
 
 
@@ -139,9 +141,22 @@ def do_start(ctx: Context) -> None:
 
 
 def do_run(ctx: Context) -> None:
-    from tests.flows.one_run import run_once
+    """Sync a folder, run a command, follow it, pull what it wrote."""
+    from gpucloud.flows.follow import Follower
+    from gpucloud.flows.over_ssh import dialer
+    from gpucloud.flows.session import RunRequest, run
 
-    run_once(ctx, NAME)
+    folder = ctx.home.root / "project"
+    folder.mkdir(exist_ok=True)
+    (folder / "words").write_text("hello")
+    log: list[bytes] = []
+    dial = dialer(ctx.home)
+    if isinstance(ctx.journal, TappedJournal):
+        dial = ctx.journal.tap.around("dial", dial)
+    request = RunRequest("cp words copy; echo done", folder, NAME, pull=("copy",), env_from="none")
+    made = run(ctx, dial, request, Follower(ctx, dial, log.append))
+    if made.state != "succeeded" or (folder / "copy").read_text() != "hello" or b"".join(log) != b"done\n":
+        raise SystemExit(f"the run went wrong: {made} {log}")
 
 
 STEPS: dict[str, tuple[tuple[Callable[[Context], None], ...], Callable[[Context], None]]] = {
@@ -228,7 +243,9 @@ def _left_at_cloud(ctx: Context, cloud: str) -> list[str]:
 
 def _left_here(ctx: Context) -> list[str]:
     root = ctx.home.root
-    files = [path.name for path in root.glob("keys/proof-*")] + [path.name for path in root.glob("local/*")]
+    files = [path.name for path in root.glob("keys/proof-*")] + [
+        path.name for path in root.glob("local/*") if path.is_dir()
+    ]
     processes = [
         entry.name
         for entry in Path("/proc").glob("[0-9]*")
@@ -254,7 +271,7 @@ def up_again(cloud: str, root: Path) -> list[str]:
         faults.append(f"up again: {error.message}")
     machines = [item.id for item in ctx.clouds.open(cloud).find(None).resources if item.kind == "machine"]
     ctx.journal.close()
-    return faults if len(machines) == 2 else [*faults, f"up again: machines {machines}"]
+    return faults if len(machines) == NODES[cloud] else [*faults, f"up again: machines {machines}"]
 
 
 def main(cloud: str, folder: Path, verbs: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,138 @@
+"""Packed streams: zstd where both sides have it, else gzip, else plain; ends are recognised, cuts are errors."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+CODECS = ("zstd", "gzip", "none")
+ZSTD_LEVEL, GZIP_LEVEL = 1, 1  # code trees are bound by round trips and CPU, not by the last 10 % of ratio
+
+
+class Packer(Protocol):
+    """Packs a stream piece by piece."""
+
+    def compress(self, data: bytes) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+class Unpacker(Protocol):
+    """Unpacks a stream piece by piece. After `eof`, `unused_data` is what followed the packed part."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes) -> bytes: ...
+
+
+class Plain:
+    """The codec that does nothing. Its end is the stream's."""
+
+    eof = False
+    unused_data = b""
+
+    def compress(self, data: bytes) -> bytes:
+        return data
+
+    def decompress(self, data: bytes) -> bytes:
+        return data
+
+    def flush(self) -> bytes:
+        return b""
+
+
+def accepted_codecs() -> str:
+    """The codecs of this Python, best first, as the verbs take them."""
+    return " ".join(codec for codec in CODECS if codec != "none" and has(codec))
+
+
+def best_codec(accepted: str) -> str:
+    """The first codec of the list `accepted` that this Python has too."""
+    return next((codec for codec in accepted.split() if codec in CODECS and has(codec)), "none")
+
+
+def has(codec: str) -> bool:
+    """Whether this Python can do it."""
+    if codec != "zstd":
+        return True
+    try:
+        import zstandard  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def packer(codec: str) -> Packer:
+    """A fresh compressor of `codec`."""
+    if codec == "zstd":
+        import zstandard
+
+        return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+    if codec == "gzip":
+        return zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
+    return Plain()
+
+
+def unpacker(codec: str) -> Unpacker:
+    """A fresh decompressor of `codec`."""
+    if codec == "zstd":
+        import zstandard
+
+        return zstandard.ZstdDecompressor().decompressobj()
+    if codec == "gzip":
+        return zlib.decompressobj(31)
+    return Plain()
+
+
+class Unpacked:
+    """A packed stream behind `read(size)` as a plain one. `size` bytes or fewer come; empty only at the end.
+
+    A stream that stops before its packed end raises EOFError, so that a cut is never taken for the end.
+    """
+
+    def __init__(self, codec: str, read: Callable[[int], bytes]) -> None:
+        self._read = read
+        self._codec = codec
+        self._unpacker = unpacker(codec)
+        self._ready = b""
+        self._at = 0
+        self.packed_bytes = 0
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` plain bytes."""
+        while self._at >= len(self._ready):
+            if self._unpacker.eof:
+                return b""
+            data = self._read(1 << 18)
+            if not data:
+                if self._codec == "none":
+                    return b""
+                raise EOFError("the packed stream was cut")
+            self.packed_bytes += len(data)
+            self._ready, self._at = self._unpacker.decompress(data), 0
+        piece = self._ready[self._at : self._at + size]
+        self._at += len(piece)
+        return piece
+
+    def read_exactly(self, size: int) -> bytes:
+        """`size` bytes; EOFError when there are fewer."""
+        piece = self.read(size)
+        if len(piece) == size:
+            return piece
+        parts = bytearray(piece)
+        while len(parts) < size:
+            piece = self.read(size - len(parts))
+            if not piece:
+                raise EOFError("the stream was cut")
+            parts += piece
+        return bytes(parts)
+
+    @property
+    def left_over(self) -> bytes:
+        """What followed the packed part."""
+        return self._unpacker.unused_data

@@ -1,0 +1,236 @@
+"""Sends files as one packed tar stream: read, packed and sent in overlapping threads, changes while read noticed.
+
+A file's content goes to a numbered name in the stage folder, then a hard link gives it its real name: what is
+under a real name is always whole, in every tar, without a second pass over the tree.
+"""
+
+# ruff: noqa: PTH  (paths are text here: an object per file would cost more than the file)
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import stat
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from gpucloud.remote import tarformat as tar
+from gpucloud.remote.codec import packer
+from gpucloud.remote.manifest import Entry, encoded, entry_of
+
+BATCH = 1 << 18
+QUEUED_BATCHES = 8
+MAX_TRIES = 3
+# a name that became a pipe or a link since the scan must neither block nor lead out of the tree
+READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+@dataclass
+class Sent:
+    """What went out. `unreadable` names failed to open or read; `restless` ones changed each time they were read."""
+
+    files: int = 0
+    bytes: int = 0
+    wire_bytes: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    restless: list[str] = field(default_factory=list)
+
+
+class Outlet:
+    """Packs what is put in and hands it to `send` in a thread of its own; an error there comes out of `put`."""
+
+    def __init__(self, codec: str, send: Callable[[bytes], None]) -> None:
+        self._packer = packer(codec)
+        self._send = send
+        self._batches: queue.Queue[bytes | None] = queue.Queue(QUEUED_BATCHES)
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._error: BaseException | None = None
+        self.wire_bytes = 0
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            while (batch := self._batches.get()) is not None:
+                self._out(self._packer.compress(batch))
+            self._out(self._packer.flush())
+        except BaseException as error:
+            self._error = error
+            while self._batches.get() is not None:
+                pass
+
+    def _out(self, data: bytes) -> None:
+        if data:
+            self.wire_bytes += len(data)
+            self._send(data)
+
+    def put(self, *parts: bytes) -> None:
+        """Add bytes to the stream."""
+        self._parts.extend(parts)
+        self._size += sum(map(len, parts))
+        if self._size >= BATCH:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self._batches.put(b"".join(self._parts))
+        self._parts, self._size = [], 0
+
+    def finish(self) -> None:
+        """Send what is left and wait until all is out."""
+        if self._parts and self._error is None:
+            self._hand_over()
+        self.abandon()
+        if self._error is not None:
+            raise self._error
+
+    def abandon(self) -> None:
+        """End the thread; what it still holds may be sent or not."""
+        if self._thread.is_alive():
+            self._batches.put(None)
+            self._thread.join()
+
+
+class FilesOut:
+    """Writes names of a local tree into an Outlet, contents and all, as a plain archive does."""
+
+    def __init__(self, root: str, outlet: Outlet, moved: Callable[[int], None] = lambda _: None) -> None:
+        self._root = root
+        self._outlet = outlet
+        self._moved = moved
+        self.sent = Sent()
+
+    def write_names(self, names: Iterable[str]) -> None:
+        """The files, folders and links of these names; what is gone is left out."""
+        for name in names:
+            path = os.path.join(self._root, name)
+            with contextlib.suppress(FileNotFoundError):
+                found = os.lstat(path)
+                target = os.readlink(path) if stat.S_ISLNK(found.st_mode) else ""
+                entry = entry_of(name, found, target)
+                if entry.kind == "f":
+                    if self._file(name, encoded(name)) is False:
+                        self.sent.restless.append(name)
+                    self.sent.files += 1
+                elif entry.kind in "dl":
+                    self.folder_or_link(entry)
+
+    def folder_or_link(self, entry: Entry) -> None:
+        """A member without contents."""
+        name = encoded(entry.path)
+        if entry.kind == "d":
+            self._outlet.put(tar.header(name + b"/", entry.mode, 0, entry.mtime_ns, tar.FOLDER))
+        else:
+            self._outlet.put(tar.header(name, 0o777, 0, entry.mtime_ns, tar.SYMLINK, encoded(entry.target)))
+
+    def _local(self, path: str) -> str:
+        return os.path.join(self._root, path)
+
+    def _file(self, path: str, name: bytes) -> bool | None:
+        """The contents of `path` as member `name`. False: not those of one moment; None: not to be had."""
+        try:
+            descriptor = os.open(self._local(path), READING)
+        except FileNotFoundError:
+            return None  # gone since the scan: the next sync deletes it there
+        except OSError:
+            self.sent.unreadable.append(path)
+            return None
+        try:
+            return self._content(name, descriptor)
+        except OSError:
+            self.sent.unreadable.append(path)
+            return None
+        finally:
+            os.close(descriptor)
+
+    def _content(self, name: bytes, descriptor: int) -> bool:
+        before = os.fstat(descriptor)
+        size = before.st_size
+        data = os.read(descriptor, size) if size <= BATCH else b""
+        mtime_ns = before.st_mtime_ns
+        head = tar.header(name, before.st_mode & 0o7777, size, mtime_ns, tar.REGULAR)
+        self._outlet.put(tar.pax_mtime(mtime_ns), head)
+        if size <= BATCH:
+            read = len(data)
+            self._outlet.put(data, bytes(size - read), tar.padding(size))
+            self._moved(size)
+        else:
+            read = self._stream(descriptor, size)
+        after = os.fstat(descriptor)
+        grown_only = after.st_size > size  # a log being appended to: what went out is a whole prefix
+        return read == size and (after.st_mtime_ns == mtime_ns or grown_only)
+
+    def _stream(self, descriptor: int, size: int) -> int:
+        """`size` bytes whatever the file does: cut where it grew, filled with zeros where it shrank."""
+        read = 0
+        while read < size:
+            data = os.read(descriptor, min(BATCH, size - read))
+            if not data:
+                break
+            read += len(data)
+            self._outlet.put(data)
+            self._moved(len(data))
+        for start in range(read, size, BATCH):
+            self._outlet.put(bytes(min(BATCH, size - start)))
+        self._outlet.put(tar.padding(size))
+        return read
+
+
+class StagedFilesOut(FilesOut):
+    """The same for a push: contents under numbered names in a stage folder, real names as links to them."""
+
+    def __init__(
+        self, root: str, stage: str, outlet: Outlet, moved: Callable[[int], None], file: str = ""
+    ) -> None:
+        super().__init__(root, outlet, moved)
+        self._stage = encoded(stage)
+        self._single = file  # the one file to send, whatever it is called there
+        self._count = 0
+
+    def write(self, entries: Iterable[Entry]) -> None:
+        """All of `entries`, parents first; files that changed while they were read get two more tries."""
+        again: list[Entry] = []
+        for entry in entries:
+            if entry.kind != "f":
+                self.folder_or_link(entry)
+            elif not self._staged(entry.path, last=False):
+                again.append(entry)
+        for attempt in range(2, MAX_TRIES + 1):
+            again = [one for one in again if not self._staged(one.path, last=attempt == MAX_TRIES)]
+
+    def member(self, name: str, data: bytes) -> None:
+        """A small file of ours inside the stage folder."""
+        head = tar.header(self._stage + b"/" + encoded(name), 0o600, len(data), 0, tar.REGULAR)
+        self._outlet.put(head, data, tar.padding(len(data)))
+
+    def end(self) -> None:
+        """Close the archive with the member that says it is whole."""
+        self.member("end", b"")
+        self._outlet.put(tar.END_OF_ARCHIVE)
+
+    def _local(self, path: str) -> str:
+        return self._single or super()._local(path)
+
+    def _staged(self, path: str, *, last: bool) -> bool:
+        """Send one file; False when it changed while being read and should be tried again."""
+        self._count += 1
+        name = b"%b/%d" % (self._stage, self._count)
+        whole = self._file(path, name)
+        if whole is None:
+            return True
+        if not whole and not last:
+            return False
+        self._outlet.put(tar.header(encoded(path), 0o644, 0, 0, tar.HARD_LINK, name))
+        self.sent.files += 1
+        if not whole:
+            self.sent.restless.append(path)
+        return True
+
+
+def nul_list(paths: Sequence[str]) -> bytes:
+    """Paths for `xargs -0`, each safe from being read as an option."""
+    return b"".join(b"./" + encoded(path) + b"\0" for path in paths)

@@ -1,0 +1,185 @@
+"""Tar headers, written and read: ustar with GNU long names and a pax record for the mtime's nanoseconds.
+
+Our own because `tarfile` takes ten times as long per file. Long names go the GNU way, which GNU tar, busybox,
+bsdtar and Python all read; pax records of other kinds are read, not written.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gpucloud.remote.manifest import NS, decoded
+
+BLOCK = 512
+REGULAR, HARD_LINK, SYMLINK, FOLDER = b"0", b"1", b"2", b"5"
+PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK = b"x", b"g", b"L", b"K"
+END_OF_ARCHIVE = bytes(2 * BLOCK)
+MAX_OCTAL_SIZE, MAX_OCTAL_TIME = 8**11 - 1, 8**11 - 1
+MAX_META = 1 << 20  # a name, or the pax records of one file
+LAYOUT = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12x")
+MAGIC = b"ustar\x0000"
+NOBODY = b"0000000\0"
+BLANK_SUM = b"        "
+
+
+def padding(size: int) -> bytes:
+    """The zeros that fill `size` bytes up to a whole block."""
+    return bytes(-size % BLOCK)
+
+
+def raw_header(name: bytes, mode: int, size: int, mtime_s: int, kind: bytes, link: bytes = b"") -> bytes:
+    """One header block; `name` and `link` at most 100 bytes."""
+    size_field = b"%011o\0" % size if size <= MAX_OCTAL_SIZE else b"\x80" + size.to_bytes(11, "big")
+    time_field = b"%011o\0" % min(max(mtime_s, 0), MAX_OCTAL_TIME)
+    block = LAYOUT.pack(
+        name, b"%07o\0" % mode, NOBODY, NOBODY, size_field, time_field, BLANK_SUM,
+        kind, link, MAGIC, b"", b"", NOBODY, NOBODY, b"",
+    )  # fmt: skip
+    # adler32's low half is 1 + the sum of the bytes, modulo 65521: much faster than sum() while that is not reached
+    total = (zlib.adler32(block) & 0xFFFF) - 1 if len(name) + len(link) < 100 else sum(block)
+    return block[:148] + b"%06o\0 " % total + block[156:]
+
+
+def header(name: bytes, mode: int, size: int, mtime_ns: int, kind: bytes, link: bytes = b"") -> bytes:
+    """The header of one member, with the long-name blocks it needs."""
+    head = raw_header(name[:100], mode, size, mtime_ns // NS, kind, link[:100])
+    if len(link) > 100:
+        head = _long(LONG_LINK, link) + head
+    if len(name) > 100:
+        head = _long(LONG_NAME, name) + head
+    return head
+
+
+def _long(kind: bytes, text: bytes) -> bytes:
+    body = text + b"\0"
+    return raw_header(b"././@LongLink", 0o644, len(body), 0, kind) + body + padding(len(body))
+
+
+def pax_mtime(mtime_ns: int) -> bytes:
+    """The extended header that gives the next member its mtime with nanoseconds."""
+    seconds, rest = divmod(mtime_ns, NS)
+    if mtime_ns < 0 and rest:
+        seconds, rest = seconds + 1, NS - rest
+    sign = b"-" if mtime_ns < 0 and seconds == 0 else b""
+    record = b" mtime=%b%d.%09d\n" % (sign, seconds, rest)
+    length = len(record) + 2
+    if length >= 100:
+        length += 1
+    record = b"%d%b" % (length, record)
+    return raw_header(b"pax", 0o644, len(record), 0, PAX) + record + padding(len(record))
+
+
+@dataclass(frozen=True)
+class Damaged(Exception):
+    """The stream is not a tar archive."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the archive is damaged: {self.reason}"
+
+
+class Member(NamedTuple):
+    """One member as it stands in the stream; its `size` bytes of data follow."""
+
+    name: str
+    kind: bytes
+    mode: int
+    size: int
+    mtime_ns: int
+    link: str
+
+
+def _number(field: bytes) -> int:
+    if field[0] & 0x80:
+        value = int.from_bytes(field, "big", signed=False) & ((1 << (8 * len(field) - 1)) - 1)
+        return value if not field[0] & 0x40 else value - (1 << (8 * len(field) - 1))
+    text = field.split(b"\0", 1)[0].strip()
+    try:
+        return int(text, 8) if text else 0
+    except ValueError:
+        raise Damaged(f"{text!r} is not an octal number") from None
+
+
+def _pax_records(data: bytes) -> dict[bytes, bytes]:
+    found = {}
+    while data:
+        text, _, _ = data.partition(b" ")
+        if not text.isdigit() or not 0 < int(text) <= len(data):
+            raise Damaged("a pax record of impossible length")
+        key, _, value = data[len(text) + 1 : int(text) - 1].partition(b"=")
+        found[key] = value
+        data = data[int(text) :]
+    return found
+
+
+def _pax_mtime_ns(text: bytes) -> int:
+    whole, _, fraction = text.partition(b".")
+    try:
+        ns = int(fraction[:9].ljust(9, b"0"))
+        return int(whole) * NS - ns if whole.startswith(b"-") else int(whole) * NS + ns
+    except ValueError:
+        raise Damaged(f"{text!r} is not a time") from None
+
+
+class Reader:
+    """Reads the members of a stream behind `read_exactly(size)`. The data of a member is read by the caller."""
+
+    def __init__(self, read_exactly: Callable[[int], bytes]) -> None:
+        self._read = read_exactly
+
+    def next(self) -> Member | None:
+        """The next member, or None at the end of the archive."""
+        extra: dict[bytes, bytes] = {}
+        while True:
+            block = self._read(BLOCK)
+            if block == bytes(BLOCK):
+                return None
+            member = self._plain(block)
+            if member.kind in (PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK):
+                self._note(member, extra)
+                continue
+            return _with_extra(member, extra) if extra else member
+
+    def _plain(self, block: bytes) -> Member:
+        name, mode, _, _, size, mtime, checksum, kind, link, magic, *_, prefix = LAYOUT.unpack(block)
+        if _number(checksum) != sum(block) - sum(checksum) + 8 * 32:
+            raise Damaged("a header's checksum is wrong")
+        name = name.split(b"\0", 1)[0]
+        if magic == MAGIC and prefix[0]:
+            name = prefix.split(b"\0", 1)[0] + b"/" + name
+        if _number(size) < 0:
+            raise Damaged("a negative size")
+        link = decoded(link.split(b"\0", 1)[0])
+        kind = REGULAR if kind in b"\0" + b"7" else kind
+        body = _number(size) if kind not in (HARD_LINK, SYMLINK, FOLDER) else 0
+        return Member(decoded(name), kind, _number(mode) & 0o7777, body, _number(mtime) * NS, link)
+
+    def _note(self, member: Member, extra: dict[bytes, bytes]) -> None:
+        if member.size > MAX_META:
+            raise Damaged("a name of more than 1 MiB")
+        data = self._read(member.size + len(padding(member.size)))[: member.size]
+        if member.kind == PAX:
+            extra.update(_pax_records(data))
+        elif member.kind == LONG_NAME:
+            extra[b"path"] = data.split(b"\0", 1)[0]
+        elif member.kind == LONG_LINK:
+            extra[b"linkpath"] = data.split(b"\0", 1)[0]
+
+
+def _with_extra(member: Member, extra: dict[bytes, bytes]) -> Member:
+    if b"path" in extra:
+        member = member._replace(name=decoded(extra[b"path"]))
+    if b"linkpath" in extra:
+        member = member._replace(link=decoded(extra[b"linkpath"]))
+    if b"mtime" in extra:
+        member = member._replace(mtime_ns=_pax_mtime_ns(extra[b"mtime"]))
+    if b"size" in extra and member.size:
+        if not extra[b"size"].isdigit():
+            raise Damaged("a size that is no number")
+        member = member._replace(size=int(extra[b"size"]))
+    return member

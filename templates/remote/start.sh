@@ -1,0 +1,36 @@
+# start: begin a run that outlives this connection. stdin: the job as shell text, ended by `#gpucloud-end`.
+# Variables: run (its folder), work, tty, cap, run_sh, supervise_sh, session_py.
+# mkdir is the lock: a start that is repeated after a lost answer finds the run and leaves it alone.
+job=$(cat)
+case $job in *'#gpucloud-end') ;; *) die 'the job was cut';; esac
+begin
+case $run in /*) ;; *) run=$PWD/$run;; esac
+mkdir -p "${run%/*}" "$work" || exit 73
+if ! mkdir "$run" 2>/dev/null; then
+    if [ ! -d "$run" ]; then mkdir "$run" || exit 73; fi # says why
+    n=0
+    until [ -s "$run/sup" ] || [ $n -ge 100 ]; do n=$((n + 1)); sleep 0.05; done
+    echo ok
+    exit 0
+fi
+# Blanks that are overwritten in place at the end: a disk that is full by then must not cost the exit code.
+{ : >"$run/log" && echo '                ' >"$run/exit.new" && echo '                ' >"$run/ended" &&
+    echo "$cap" >"$run/cap" && date +%s >"$run/started"; } || { rm -rf "$run"; exit 73; }
+cd "$work" || exit 73
+# Never `&`: a background job of a shell without job control has SIGINT ignored for good.
+if have setsid && setsid -f true 2>/dev/null; then how=setsid
+elif have python3 && python3 -c '' 2>/dev/null; then how=python
+elif have perl; then how=perl
+else rm -rf "$run"; die 'neither setsid, python3 nor perl: command not found'
+fi
+detach() {
+    case $how in
+        setsid) setsid -f "$@";;
+        python) python3 -c "$session_py" fork "$@";;
+        perl) perl -e 'use POSIX; fork and exit; setsid(); exec @ARGV' "$@";;
+    esac
+}
+ready=$(printf '%s\n' "$job" |
+    detach sh -c "$run_sh$supervise_sh" gpucloud-run "$run" "$how" "$tty" "$session_py" 2>/dev/null)
+if [ "$ready" != ready ]; then rm -rf "$run"; die 'the supervisor did not start'; fi
+echo ok

@@ -1,0 +1,4 @@
+# status: one status line per run, in order. Variables: runs (quoted words).
+begin
+eval "set -- $runs"
+for run; do tell "$run"; done

@@ -1,0 +1,79 @@
+# Keeps one run: starts its job in a session of its own, holds the log to its cap, records the exit code.
+# Arguments: the run's folder, how to make a session, tty or not, session.py. stdin: the job as shell text.
+run=$1 how=$2 tty=$3 session_py=$4
+trap '' HUP INT
+job=$(cat)
+exec </dev/null 2>/dev/null
+set -f
+echo $$ >"$run/sup" && born $$ >"$run/born" && boot >"$run/boot" || exit 73
+mkfifo "$run/live" && exec 5<>"$run/live" # who reads it sees its end when this process ends, however it does
+echo ready
+exec >/dev/null
+
+session() {
+    case $how in
+        setsid) setsid "$@";;
+        python) python3 -c "$session_py" "$@";;
+        perl) perl -e 'use POSIX; setsid(); exec @ARGV' "$@";;
+    esac
+}
+# The login environment comes from the profile of the login shell where that speaks sh, else from sh's. What a
+# profile prints is dropped. The job's text comes through descriptor 3: no list of processes ever shows it.
+case ${SHELL##*/} in bash | zsh | ksh) login=$SHELL flag=-lc profile=;;
+    *) login=sh flag=-c profile='for p in /etc/profile "$HOME/.profile"; do if [ -r "$p" ]; then . "$p"; fi; done; ';;
+esac
+inner=$profile'exec >>"$0/log" 2>&1; job=$(cat <&3); exec 3<&-; cd "$1"; eval "$job"'
+inner_tty=$profile'exec >&4 2>&4 4>&-; job=$(cat <&3); exec 3<&-; cd "$1"; eval "$job"'
+announce='echo $$ >"$0/pid.new"; mv "$0/pid.new" "$0/pid"; '
+
+# The log may grow past its cap between two looks; it is cut back to the cap and a mark, and stays so.
+cap=$(first "$run/cap")
+hold_log() {
+    size=$(wc -c <"$run/log")
+    if [ "$cap" -gt 0 ] && [ "$size" -gt "$cap" ]; then
+        mark="
+[gpucloud: the log has reached its cap of $cap bytes; what the run prints from here on is dropped]
+"
+        total=$((cap + ${#mark}))
+        if [ ! -s "$run/capped" ]; then
+            printf %s "$mark" | dd of="$run/log" bs=4096 oflag=seek_bytes seek="$cap" conv=notrunc 2>/dev/null ||
+                printf %s "$mark" | dd of="$run/log" bs=1 seek="$cap" conv=notrunc
+            echo $total >"$run/capped"
+        fi
+        if [ "$size" -gt "$total" ]; then dd if=/dev/null of="$run/log" bs=1 seek=$total; fi
+    fi
+}
+watch_log() {
+    while sleep "$pause"; do
+        hold_log
+        if [ "$size" -gt $((cap / 2)) ]; then pause=1; else pause=5; fi
+    done
+}
+watcher=
+if [ "$cap" -gt 0 ]; then pause=1; watch_log 5>&- & watcher=$!; fi
+trap - INT
+
+if [ -z "$tty" ]; then
+    printf '%s\n' "$job" 5>&- | session sh -c "exec 3<&0 </dev/null; $announce"'exec "$1" "$2" "$3" "$0" "$4"' \
+        "$run" "$login" "$flag" "$inner" "$PWD" 5>&-
+    code=$?
+else
+    # `script` gives the job a terminal and passes its exit code on; SHELL is what it runs its command with
+    export GPUCLOUD_TTY_RUN="$run" GPUCLOUD_TTY_SHELL="$SHELL" GPUCLOUD_TTY_INNER="$inner_tty" \
+        GPUCLOUD_TTY_LOGIN="$login" GPUCLOUD_TTY_FLAG="$flag" GPUCLOUD_TTY_START='
+        echo $$ >"$GPUCLOUD_TTY_RUN/pid.new"; mv "$GPUCLOUD_TTY_RUN/pid.new" "$GPUCLOUD_TTY_RUN/pid"
+        SHELL=$GPUCLOUD_TTY_SHELL run=$GPUCLOUD_TTY_RUN inner=$GPUCLOUD_TTY_INNER
+        login=$GPUCLOUD_TTY_LOGIN flag=$GPUCLOUD_TTY_FLAG; export SHELL
+        unset GPUCLOUD_TTY_RUN GPUCLOUD_TTY_SHELL GPUCLOUD_TTY_INNER GPUCLOUD_TTY_LOGIN GPUCLOUD_TTY_FLAG
+        unset GPUCLOUD_TTY_START
+        exec 4>&1 >/dev/null 2>&1
+        exec "$login" "$flag" "$inner" "$run" "$PWD"'
+    printf '%s\n' "$job" 5>&- | SHELL=/bin/sh session sh -c 'exec 3<&0 </dev/null >>"$GPUCLOUD_TTY_RUN/log" 2>&1
+        exec script -qfec '\''eval "$GPUCLOUD_TTY_START"'\'' /dev/null' 5>&-
+    code=$?
+fi
+if [ -n "$watcher" ]; then kill "$watcher"; fi
+hold_log
+date +%s 1<>"$run/ended"
+printf %s "$code" 1<>"$run/exit.new"
+mv "$run/exit.new" "$run/exit"
