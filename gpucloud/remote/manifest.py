@@ -1,7 +1,5 @@
 """What a tree looks like: scanning one, and reading and writing the record format that crosses the wire."""
 
-# ruff: noqa: PTH  (paths are text here: an object per file would cost more than the file)
-
 from __future__ import annotations
 
 import os
