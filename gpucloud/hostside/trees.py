@@ -1,7 +1,5 @@
 """The sync verbs in Python: what `push.sh`, `part.sh`, `pull.sh` and `hash.sh` do elsewhere."""
 
-# ruff: noqa: PTH  (paths are text here: an object per file would cost more than the file)
-
 from __future__ import annotations
 
 import contextlib

@@ -1,7 +1,5 @@
 """Tells files apart that look alike: SHA-256 of both sides, the machine's while ours are computed."""
 
-# ruff: noqa: PTH  (paths are text here: an object per file would cost more than the file)
-
 from __future__ import annotations
 
 import contextlib

@@ -4,8 +4,6 @@ A file's content goes to a numbered name in the stage folder, then a hard link g
 under a real name is always whole, in every tar, without a second pass over the tree.
 """
 
-# ruff: noqa: PTH  (paths are text here: an object per file would cost more than the file)
-
 from __future__ import annotations
 
 import contextlib

@@ -1,7 +1,5 @@
 """Fetches a remote folder or file: its manifest is compared with what is here, the rest comes as one tar stream."""
 
-# ruff: noqa: PTH  (paths are text here: an object per file would cost more than the file)
-
 from __future__ import annotations
 
 import os

@@ -1,7 +1,5 @@
 """Makes a remote folder what a local one is: manifest there while we walk here, then one packed tar stream."""
 
-# ruff: noqa: PTH  (paths are text here: an object per file would cost more than the file)
-
 from __future__ import annotations
 
 import os
@@ -50,7 +48,12 @@ def push(
     to do; everything that arrived whole stays and is not sent again) or Unreachable.
     """
     source = _source_of(local)
-    words: dict[str, Argument] = {"root": remote, "leaf": source.leaf, "git": rules.git_folder, "accept": accepted_codecs()}
+    words: dict[str, Argument] = {
+        "root": remote,
+        "leaf": source.leaf,
+        "git": rules.git_folder,
+        "accept": accepted_codecs(),
+    }
     with Talk(transport, "push", words) as talk:
         ignores = Ignores(Path(source.root), rules.exclude, files=rules.ignore_files)
         here = _scan(source, rules, ignores)

@@ -4,8 +4,6 @@ The sender is not trusted: names that are absolute or climb are refused, folders
 following links, so neither a link in the stream nor one made meanwhile leads outside.
 """
 
-# ruff: noqa: PTH  (paths are text here: an object per file would cost more than the file)
-
 from __future__ import annotations
 
 import contextlib

@@ -1,4 +1,3 @@
-# ruff: noqa  (it travels as text, to machines with an old Python perhaps)
 # hash.py: `SHA256  PATH` NUL for each NUL-ended path of stdin.
 import hashlib, sys
 for path in sys.stdin.buffer.read().split(b"\0"):

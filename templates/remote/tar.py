@@ -1,4 +1,3 @@
-# ruff: noqa  (it travels as text, to machines with an old Python perhaps)
 # tar.py: packs the NUL-ended paths of stdin, for machines without a tar that reads such lists.
 import os, sys, tarfile
 with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as archive:

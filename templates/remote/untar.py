@@ -1,4 +1,3 @@
-# ruff: noqa  (it travels as text, to machines with an old Python perhaps)
 # untar.py: what `tar -xpof -` does with a client's stream, for machines without tar.
 import os, shutil, sys, tarfile
 archive = tarfile.open(fileobj=sys.stdin.buffer, mode="r|")

@@ -1,4 +1,3 @@
-# ruff: noqa  (it travels as text, to machines with an old Python perhaps)
 # walk.py GIT START [OPTION DEPTH]: manifest records of a tree, for machines whose find cannot print them.
 import os, stat, sys
 git, start, depth = sys.argv[1], os.fsencode(sys.argv[2]), sys.argv[3:]
