@@ -5,8 +5,6 @@ imports nothing of gpucloud and little else, because every `run` waits for its s
 Argument: the run's folder. stdin: the job, marshalled. stdout: `ready`.
 """
 
-# ruff: noqa: PTH  (paths are text here: an object per file would cost more than the file)
-
 from __future__ import annotations
 
 import _thread
@@ -73,7 +71,7 @@ def finish(run: str, cap: int, status: int) -> None:
     """Record the end: 128 + signal number for a job that was killed."""
     hold_log(run, cap)
     code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-    overwrite(run, "ended", "%.3f" % time.time())
+    overwrite(run, "ended", f"{time.time():.3f}")
     overwrite(run, "exit.new", str(code))
     os.rename(os.path.join(run, "exit.new"), os.path.join(run, "exit"))
 

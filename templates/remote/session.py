@@ -1,4 +1,3 @@
-# ruff: noqa  (it travels as text, to machines with an old Python perhaps)
 # session.py [fork] PROGRAM ARGS...: what setsid (-f) does, where that is missing.
 import os, signal, sys
 words = sys.argv[1:]
