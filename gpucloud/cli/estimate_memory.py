@@ -29,7 +29,7 @@ def estimate(options: Mapping[str, Any], card_gib: float | None) -> tuple[dict[s
     given = ranges(options, sizes=("gpu_memory",), zero_ok=("zero",), other=WORDS)
     whole(given, "gpus", "layers")
     zero = single(given, "zero")
-    words = {key: options.get(key) or default for key, default in DEFAULTS.items()}
+    words: dict[str, Any] = {key: options.get(key) or default for key, default in DEFAULTS.items()}
     check_words(words["optimizer"], words["precision"], words["method"], int(zero or 0))
     _complete(given)
     if card_gib is not None:
@@ -37,7 +37,7 @@ def estimate(options: Mapping[str, Any], card_gib: float | None) -> tuple[dict[s
     fixed = frozenset(key for key in ("zero", "optimizer", "method") if options.get(key) is not None)
 
     def formula(at: dict[str, float]) -> dict[str, Any]:
-        numbers = {RENAMED.get(key, key): value for key, value in at.items() if key != "gpu_memory"}
+        numbers: dict[str, Any] = {RENAMED.get(key, key): value for key, value in at.items() if key != "gpu_memory"}
         job = TrainingJob(zero=int(zero or 0), checkpointing=bool(options.get("checkpointing")), **words, **numbers)
         return _answer(job, at.get("gpu_memory"), fixed)
 

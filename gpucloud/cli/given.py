@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import typer
@@ -41,8 +42,7 @@ def ranges(
             continue
         parse: Callable[[str, str], float] = number
         if durations and key in durations:
-            bare = durations[key]
-            parse = lambda word, what, bare=bare: duration_s(word, what, bare)  # noqa: E731
+            parse = partial(_duration, durations[key])
         elif key in sizes:
             parse = memory_gib
         found[key] = parse_range(str(text), option_name(key), parse, zero_ok=key in zero_ok)
@@ -140,3 +140,7 @@ def text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(text(each) for each in value) or "-"
     return str(value)
+
+
+def _duration(bare: str, text: str, what: str) -> float:
+    return duration_s(text, what, bare)

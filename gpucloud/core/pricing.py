@@ -7,6 +7,7 @@ from math import ceil
 # What "per unit of work" means for each unit of throughput.
 WORK_UNITS = {"samples": (1e6, "1e6 samples"), "tokens": (1e9, "1e9 tokens"), "steps": (1e6, "1e6 steps")}
 SECONDS_PER_HOUR = 3600.0
+LIST_TOLERANCE = 0.25  # a recorded price further from the seller's own list is more likely a mistake than a discount
 
 
 def work_unit(throughput_unit: str) -> tuple[float, str] | None:
@@ -47,3 +48,8 @@ def cost_of_work(
     used_s = work / throughput + setup_s
     usd = billed_s(used_s, billing_increment_s, minimum_s) / SECONDS_PER_HOUR * usd_per_hour * nodes
     return used_s / SECONDS_PER_HOUR, usd
+
+
+def contradicts_list(recorded_usd: float, listed_usd: float) -> bool:
+    """Whether a price that somebody recorded cannot be the seller's own list price of that day."""
+    return abs(recorded_usd / listed_usd - 1) > LIST_TOLERANCE

@@ -43,9 +43,9 @@ def predict_total(totals: Mapping[float, float], at: float) -> float:
     if below and above:
         left, right = below[-1], above[0]
         slope = log(totals[right] / totals[left]) / log(right / left)
-        return totals[left] * (at / left) ** slope
+        return float(totals[left] * (at / left) ** slope)
     anchor = below[-1] if below else above[0]
-    return totals[anchor] * (at / anchor) ** min(1.0, _slope(totals))
+    return float(totals[anchor] * (at / anchor) ** min(1.0, _slope(totals)))
 
 
 def _slope(totals: Mapping[float, float]) -> float:

@@ -18,7 +18,6 @@ from gpucloud.core.plan import Allow, Destroy, Extend, Launch, Start, Step, Stop
 from gpucloud.core.records import guard_record, offer_record, resource_record
 from gpucloud.flows.context import Context
 
-
 # Errors with which a driver says that nothing is left of the request: refused, or made, useless and rolled back.
 NOTHING_LEFT = (*REFUSALS, BootstrapError)
 

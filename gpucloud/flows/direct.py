@@ -6,7 +6,7 @@ import os
 import select
 import shlex
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import BinaryIO, TextIO
 
@@ -60,7 +60,7 @@ def execute(
     return max(codes.values())
 
 
-def _writer(stream: BinaryIO):  # type: ignore[no-untyped-def]
+def _writer(stream: BinaryIO) -> Callable[[bytes], None]:
     def write(data: bytes) -> None:
         stream.write(data)
         stream.flush()
@@ -68,7 +68,7 @@ def _writer(stream: BinaryIO):  # type: ignore[no-untyped-def]
     return write
 
 
-def _copy(read, lines: Lines, rank: int) -> None:  # type: ignore[no-untyped-def]
+def _copy(read: Callable[[int], bytes], lines: Lines, rank: int) -> None:
     while data := read(CHUNK):
         lines.write(rank, data)
 

@@ -181,9 +181,7 @@ class FilesOut:
 class StagedFilesOut(FilesOut):
     """The same for a push: contents under numbered names in a stage folder, real names as links to them."""
 
-    def __init__(
-        self, root: str, stage: str, outlet: Outlet, moved: Callable[[int], None], file: str = ""
-    ) -> None:
+    def __init__(self, root: str, stage: str, outlet: Outlet, moved: Callable[[int], None], file: str = "") -> None:
         super().__init__(root, outlet, moved)
         self._stage = encoded(stage)
         self._single = file  # the one file to send, whatever it is called there

@@ -93,9 +93,7 @@ def _acceptable(entries: Sequence[Entry]) -> list[Entry]:
             raise SyncError(f"The machine named {one.path!r}, which leads out of the folder.", "Do not trust it.")
     private = (".git", STAGE_DIR)
     return [
-        one
-        for one in entries
-        if one.kind in "fdl" and not any(part.lower() in private for part in one.path.split("/"))
+        one for one in entries if one.kind in "fdl" and not any(part.lower() in private for part in one.path.split("/"))
     ]
 
 

@@ -1,5 +1,6 @@
 # hash.py: `SHA256  PATH` NUL for each NUL-ended path of stdin.
 import hashlib, sys
+
 for path in sys.stdin.buffer.read().split(b"\0"):
     if not path:
         continue

@@ -1,5 +1,6 @@
 # session.py [fork] PROGRAM ARGS...: what setsid (-f) does, where that is missing.
 import os, signal, sys
+
 words = sys.argv[1:]
 if words[0] == "fork":
     words = words[1:]

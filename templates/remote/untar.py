@@ -1,5 +1,6 @@
 # untar.py: what `tar -xpof -` does with a client's stream, for machines without tar.
 import os, shutil, sys, tarfile
+
 archive = tarfile.open(fileobj=sys.stdin.buffer, mode="r|")
 for m in archive:
     folder = os.path.dirname(m.name)

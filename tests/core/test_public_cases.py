@@ -8,15 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from gpucloud.core.choose import Limits, feasible, ranked
 from gpucloud.core.comm import allreduce_s, comm_efficiency
 from gpucloud.core.energy import energy_kwh
 from gpucloud.core.memory import TrainingJob, fit, need
+from gpucloud.core.offers import Accelerator
+from gpucloud.core.options import Option
 from gpucloud.core.ownership import Ownership
+from gpucloud.core.predict import Predictor
+from gpucloud.core.pricing import contradicts_list
 from gpucloud.core.scaling import scaling
+from gpucloud.core.speed import Speed
 from gpucloud.core.spot import young_interval_s
 from gpucloud.core.train_time import train
 
 FILE = Path(__file__).parents[1] / "data" / "cases_public.csv"
+ROOT = Path(__file__).parents[2]
 CASES = {row["id"]: row for row in csv.DictReader(FILE.read_text(encoding="ascii").splitlines())}
 
 
@@ -309,3 +316,53 @@ def test_youngs_interval(case):
     given = inputs(case)
     interval = young_interval_s(given["checkpoint_seconds"], given["mtbf_seconds"])
     assert interval == pytest.approx(published(case), rel=0.02)
+
+
+def timed(name: str, hours: float, usd: float) -> Option:
+    """An option of which only time and cost are known."""
+    speed = Speed(1.0, 1.0, 1.0, "samples/s", "fp16", "measured", "", "")
+    return Option("rent", name, 1, 1, speed, hours, hours, hours, usd, usd, usd, system=name)
+
+
+@of("dawn-rank-imagenet-cost")
+def test_the_order_by_cost_of_the_job(case):
+    options = [timed(name, hours, hours * price) for name, (hours, price) in inputs(case)["options"].items()]
+    assert [option.system for option in ranked(options)] == published(case)
+
+
+@of("dawn-deadline-budget")
+def test_the_choice_under_deadline_and_budget(case):
+    given = inputs(case)
+    options = [timed(name, *figures) for name, figures in given["options_hours_usd"].items()]
+    limits = Limits(given["deadline_hours"], given["budget_usd"])
+    assert [option.system for option in ranked(feasible(options, limits))] == [CASES[case]["published_output"]]
+
+
+@of("mosaic-a100-to-h100-7b")
+def test_an_unseen_card_from_one_that_was_measured(case):
+    given = inputs(case)
+    cards = {
+        name: Accelerator(
+            name, name, "nvidia", memory_gib=80, bandwidth_gb_s=given[name]["gb_s"],
+            fp16_tensor_tflops=given[name]["fp16_tflops"],
+        )
+        for name in ("a100", "h100")
+    }  # fmt: skip
+    found = Predictor({"a100": given["a100_tokens_per_s_per_gpu"]}, cards, "bf16").predict(cards["h100"])
+    assert found is not None and found.value == pytest.approx(published(case), rel=0.15)
+
+
+@of("dawn-k80-swapped-price")
+def test_swapped_prices_are_seen(case):
+    given = inputs(case)
+    for entry in given["entries"]:
+        listed = given["list_usd_h"][entry["instance"]]
+        assert contradicts_list(entry["recorded_usd_h"], listed)
+        assert not contradicts_list(listed, listed)
+    rows = csv.DictReader((ROOT / "catalogs" / "benchmarks.csv").read_text(encoding="ascii").splitlines())
+    wrong = {row["accelerator"] for row in rows if "source_price_wrong" in row["flags"]}
+    assert {"K80", "M60"} <= wrong
+
+
+def test_every_published_case_has_a_test():
+    assert set(CASES) == TESTED and len(CASES) == 47

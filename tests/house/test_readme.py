@@ -39,6 +39,17 @@ def machines(home: Path) -> list[str]:
     return [path.name for path in (home / "local").glob("[!.]*")]
 
 
+def processes_of(folder: Path) -> list[str]:
+    """The command lines that name a folder, where the system lists them as files."""
+    lines = []
+    for listed in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(listed.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:  # ended meanwhile
+            continue
+    return [line for line in lines if str(folder) in line]
+
+
 @pytest.fixture
 def shell(tmp_path):
     """The page's reader; afterwards no machine may be left."""
@@ -47,7 +58,7 @@ def shell(tmp_path):
     run = reader(place, SHOWN_ON.search(README).group())
     yield run
     run("gpucloud down --all --yes")
-    assert machines(place / "home") == []
+    assert machines(place / "home") == [] and processes_of(place) == []
 
 
 def test_the_tour_happens_as_it_is_shown(shell):
@@ -81,7 +92,7 @@ def test_the_demo_shows_the_whole_job_and_leaves_nothing(tmp_path):
     assert losses[-1] < losses[0] / 10
     assert re.search(r"Done in \d+ s: test accuracy 9\d\.\d%, cost 0\.00\d\d USD", done.stdout)
     assert sorted(path.name for path in (folder / "digits" / "out").iterdir()) == ["metrics.json", "model.npz"]
-    assert machines(folder / "home") == []
+    assert machines(folder / "home") == [] and processes_of(folder) == []
 
 
 def test_a_demo_that_fails_takes_its_machine_down(tmp_path):
@@ -102,7 +113,7 @@ def test_a_demo_that_fails_takes_its_machine_down(tmp_path):
     )
     assert done.returncode == 7, done.stdout + done.stderr
     assert "cut short" in done.stdout
-    assert machines(folder / "home") == []
+    assert machines(folder / "home") == [] and processes_of(folder) == []
 
 
 def test_a_demo_leaves_a_folder_alone_that_is_not_its_own(tmp_path):
