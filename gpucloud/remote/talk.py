@@ -129,6 +129,7 @@ class Talk:
         return explained(self.complaints() or said, self.verb)
 
 
+MISSING = "No such file or directory"
 # (what the system calls say in the C locale, our sentence, the next step)
 MEANINGS = (
     ("No space left on device", "The machine's disk is full", "Free space there, or use a larger --disk-gib."),
@@ -136,7 +137,7 @@ MEANINGS = (
     ("Read-only file system", "The file system on the machine is read-only", "Choose another remote path."),
     ("Permission denied", "The machine does not permit it", "Choose a remote path that the login user owns."),
     ("Operation not permitted", "The machine does not permit it", "Choose a remote path of the login user."),
-    ("No such file or directory", "There is no such path on the machine", "Look with: gpucloud exec NAME -- ls"),
+    (MISSING, "There is no such path on the machine", "Look with: gpucloud exec NAME -- ls"),
     ("Not a directory", "A part of the remote path is not a folder", "Choose another remote path."),
     ("File name too long", "A name is too long for the machine's file system", "Exclude it or shorten it."),
     ("command not found", "The machine lacks a program", "Install tar there, or python3."),
@@ -144,12 +145,16 @@ MEANINGS = (
 
 
 def explained(complaint: str, verb: str) -> SyncError:
-    """A SyncError with the sentence for what the machine said, its first lines quoted."""
+    """A SyncError with the sentence for what the machine said, its first lines quoted.
+
+    A path that is not there sets the detail `missing`: a run's outputs may rightly be absent.
+    """
     lines = [line for line in complaint.splitlines() if line.strip() and not line.startswith("tar: Exiting")]
     quoted = " | ".join(lines[:3]) + (f" (and {len(lines) - 3} more)" if len(lines) > 3 else "")
     for needle, sentence, hint in MEANINGS:
         if needle in complaint:
-            return SyncError(f"{sentence}: {quoted}.", hint)
+            details = {"missing": True} if needle == MISSING else {}
+            return SyncError(f"{sentence}: {quoted}.", hint, **details)
     if quoted:
         return SyncError(f"The machine failed at {verb}: {quoted}.", "Repeat it with --debug for more.")
     return SyncError(f"The machine ended {verb} early.", "Repeat it: what has arrived is not sent again.")
