@@ -1,53 +1,28 @@
-"""The bar of a copy: bytes, share, rate and time left, on a terminal only."""
+"""A progress bar for bytes on a terminal: how much, how fast, how long still. Nothing is drawn in a pipe."""
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
+from gpucloud.core.units import show_duration
+from gpucloud.render.view import terminal_width
+
+FIRST_DRAW_S = 1.0  # what takes less needs no bar
 REDRAW_S = 0.1
-RATE_WINDOW_S = 5.0
-SHOW_AFTER_S = 0.3  # a copy that is done by then needs no bar
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-
-
-def shown_bytes(count: float) -> str:
-    """`count` bytes for people: `3.4 MiB`."""
-    for unit in UNITS:
-        if count < 1000 or unit == UNITS[-1]:
-            break
-        count /= 1024
-    return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-
-
-def shown_time(seconds: float) -> str:
-    """A time left as `m:ss` or `h:mm:ss`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+CELLS = 24
+UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
 class ProgressBar:
-    """Call it with (bytes done, bytes in total). Draws on one line and wipes it at the end."""
+    """Call it with (bytes done, bytes total); use as a context manager, which wipes the line at the end."""
 
-    def __init__(
-        self,
-        stream: TextIO,
-        label: str,
-        *,
-        enabled: bool | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._stream = stream
-        self._label = label
+    def __init__(self, stream: TextIO, label: str, *, enabled: bool | None = None) -> None:
+        self._stream, self._label = stream, label
         self._enabled = stream.isatty() if enabled is None else enabled
-        self._clock = clock
-        self._begun = self._drawn_at = clock()
-        self._points: list[tuple[float, int]] = [(self._begun, 0)]
-        self._on_screen = False
+        self._begin = self._drawn = time.monotonic()
+        self._shown = False
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -55,38 +30,39 @@ class ProgressBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.wipe()
+        self.close()
 
     def __call__(self, done: int, total: int) -> None:
-        now = self._clock()
-        if not self._enabled or now - self._begun < SHOW_AFTER_S or now - self._drawn_at < REDRAW_S:
+        now = time.monotonic()
+        if not self._enabled or now - self._begin < FIRST_DRAW_S or now - self._drawn < REDRAW_S:
             return
-        self._drawn_at = now
-        self._points.append((now, done))
-        while len(self._points) > 2 and self._points[1][0] < now - RATE_WINDOW_S:
-            del self._points[0]
-        self._stream.write("\r\x1b[K" + self.line(done, total)[: shutil.get_terminal_size().columns - 1])
+        self._drawn, self._shown = now, True
+        line = progress_line(self._label, done, total, now - self._begin)
+        width = (terminal_width(self._stream) or 80) - 1
+        self._stream.write("\r" + line[:width].ljust(width))
         self._stream.flush()
-        self._on_screen = True
 
-    def rate(self) -> float:
-        """Bytes per second over the last seconds."""
-        (then, before), (now, done) = self._points[0], self._points[-1]
-        return (done - before) / (now - then) if now > then else 0.0
-
-    def line(self, done: int, total: int) -> str:
-        """What is drawn."""
-        share = done / total if total else 1.0
-        filled = round(20 * share)
-        bar = "#" * filled + "-" * (20 - filled)
-        amounts = f"{shown_bytes(done)} of {shown_bytes(total)}"
-        rate = self.rate()
-        left = f"  {shown_time((total - done) / rate)} left" if rate > 0 and total > done else ""
-        return f"{self._label} [{bar}] {share:4.0%}  {amounts}  {shown_bytes(rate)}/s{left}"
-
-    def wipe(self) -> None:
-        """Take the bar off the screen."""
-        if self._on_screen:
-            self._stream.write("\r\x1b[K")
+    def close(self) -> None:
+        """Wipe the line, where one was drawn."""
+        if self._shown:
+            self._stream.write("\r" + " " * ((terminal_width(self._stream) or 80) - 1) + "\r")
             self._stream.flush()
-            self._on_screen = False
+            self._shown = False
+
+
+def progress_line(label: str, done: int, total: int, seconds: float) -> str:
+    """`sync [######......] 12.0 MB of 48.0 MB, 6.0 MB/s, 6s left`."""
+    share = min(1.0, done / total) if total else 0.0
+    bar = "#" * int(share * CELLS)
+    rate = done / seconds if seconds > 0 else 0.0
+    left = f", {show_duration((total - done) / rate)} left" if rate > 0 and total > done else ""
+    return f"{label} [{bar:.<{CELLS}}] {size(done)} of {size(total)}, {size(rate)}/s{left}"
+
+
+def size(count: float) -> str:
+    """Bytes with a unit: `512 B`, `12.0 MB`."""
+    for unit in UNITS[:-1]:
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} {UNITS[-1]}"
