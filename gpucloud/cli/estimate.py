@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gpucloud.cli.given import card, opt, ranges, show, single, whole
+from gpucloud.cli.given import card_figure, opt, ranges, show, single, whole
 from gpucloud.core.errors import UsageError
 from gpucloud.core.ranges import Range, spread
 
@@ -53,8 +53,9 @@ def train(
     _in_hours(given, "deadline", "deadline_hours")
     assumed: dict[str, object] = {}
     if gpu is not None:
-        given["peak_tflops"] = _peak(gpu, "peak_tflops" in given)
-        assumed["peak_tflops"] = given["peak_tflops"][0]
+        name, peak = _peak(gpu, "peak_tflops" in given)
+        given["peak_tflops"] = (peak, peak)
+        assumed.update(gpu=name, peak_tflops=peak)
     if params is not None and flops_per_param_token is None:
         assumed["flops_per_param_token"] = DEFAULT_FLOPS_PER_PARAM_TOKEN
     if watts_per_gpu is not None and pue is None:
@@ -84,14 +85,10 @@ def _rate_in(unit: str, words: str | None, key: str) -> str | None:
     return value
 
 
-def _peak(gpu: str, doubly: bool) -> Range:
+def _peak(gpu: str, doubly: bool) -> tuple[str, float]:
     if doubly:
         raise UsageError("--gpu and --peak-tflops both give the peak.", "Leave one of them out.")
-    found = card(gpu)
-    peak = found.fp16_tensor_tflops or found.fp32_tflops
-    if peak is None:
-        raise UsageError(f"The catalog knows no peak of {found.name}.", "Give --peak-tflops.")
-    return peak, peak
+    return card_figure(gpu, lambda card: card.fp16_tensor_tflops or card.fp32_tflops, "peak")
 
 
 def memory(
@@ -119,7 +116,7 @@ def memory(
 
     if gpu is not None and gpu_memory is not None:
         raise UsageError("--gpu and --gpu-memory both give the memory.", "Leave one of them out.")
-    card_gib = None if gpu is None else card(gpu).memory_gib
+    card_gib = None if gpu is None else card_figure(gpu, lambda card: card.memory_gib, "memory")[1]
     answer, assumed = estimate(ctx.params, card_gib)
     show("memory", answer, assumed)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from gpucloud.cli.options import current
 from gpucloud.core.errors import UsageError
 from gpucloud.core.ranges import Range, number, parse_range
 from gpucloud.core.units import duration_s, memory_gib
+
+if TYPE_CHECKING:
+    from gpucloud.core.offers import Accelerator
 
 
 def opt(help_text: str, metavar: str = "N", *names: str) -> Any:
@@ -66,18 +69,27 @@ def whole(given: Mapping[str, Range], *keys: str) -> None:
             raise UsageError(f"{option_name(key)} must be a whole number.", "Count machines or GPUs, as in 8.")
 
 
-def card(name: str) -> Any:
-    """The accelerator called `name`. A family with several forms gives the aliased one, else a UsageError."""
+def card_figure(name: str, figure: Callable[[Accelerator], float | None], what: str) -> tuple[str, float]:
+    """(card, figure) of the GPU called `name`; of a family with several forms the SXM one, if that settles it.
+
+    Raises UsageError when its forms differ in the figure, or when the catalog lacks it.
+    """
     from gpucloud.catalog.catalog import open_catalog
+    from gpucloud.cli.outside import home
     from gpucloud.core.accelerators import parse_request
 
-    catalog = open_catalog()
-    cards = catalog.accelerators()
-    found = parse_request(name, cards, catalog.aliases()).accelerators
-    if len(found) > 1:
-        listed = ", ".join(found)
-        raise UsageError(f"'{name}' is more than one GPU: {listed}.", "Name one of them.")
-    return next(known for known in cards if known.name == found[0])
+    place = home()
+    with open_catalog(place.catalog, place.cache) as catalog:
+        cards = {card.name: card for card in catalog.accelerators()}
+        names = parse_request(name, cards.values(), catalog.aliases()).accelerators
+    for forms in (names, [one for one in names if "-SXM-" in one]):
+        figures = {figure(cards[one]) for one in forms}
+        if len(figures) == 1:
+            (value,) = figures
+            if value is None:
+                raise UsageError(f"The catalog knows no {what} of {forms[0]}.", "Give the figure itself.")
+            return forms[0], value
+    raise UsageError(f"'{name}' is more than one GPU, and their {what} differs.", "Name one: " + ", ".join(names) + ".")
 
 
 def show(formula: str, answer: Mapping[str, Any], assumed: Mapping[str, Any] | None = None) -> None:

@@ -9,6 +9,11 @@ import pytest
 from gpucloud.cli.app import main
 
 
+@pytest.fixture(autouse=True)
+def fresh_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("GPUCLOUD_HOME", str(tmp_path))
+
+
 def ask(capsys, *words: str) -> dict:
     assert main(["estimate", *words, "-o", "json"]) == 0
     return json.loads(capsys.readouterr().out)
@@ -62,7 +67,10 @@ def test_memory_verdict_over_a_range(capsys):
 
 def test_the_memory_of_a_named_card(capsys):
     assert ask(capsys, "memory", "--params", "1e9", "--gpu", "T4")["verdict"] == "fits_with"
-    assert ask(capsys, "train", "--params", "1e9", "--tokens", "1e9", "--gpu", "a100", "--mfu", "0.5")["gpu_hours"]
+    answer = ask(capsys, "train", "--params", "1e9", "--tokens", "1e9", "--gpu", "h100", "--mfu", "0.5")
+    assert answer["assumed"]["peak_tflops"] == 989 and answer["gpu_hours"] > 0
+    assert main(["estimate", "memory", "--params", "1e9", "--gpu", "A100"]) == 2
+    assert "A100-SXM-40GB" in capsys.readouterr().err
 
 
 def test_scaling(capsys):

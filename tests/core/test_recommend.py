@@ -50,17 +50,25 @@ CARDS = {
     )
 }
 RATES = {"T4": 400.0, "V100": 800.0, "A100": 1600.0, "H100": 2800.0, "RTX3090": 900.0, "K80": 100.0}
+
+
+def vision(name, rate, count=1.0) -> Benchmark:
+    return Benchmark(
+        name, count, "resnet50", rate, "samples/s", link="nvswitch", precision="fp16", framework="pytorch", year=2024
+    )
+
+
+def language(name, rate) -> Benchmark:
+    return Benchmark(
+        name, 8.0, "llm-7b", rate, "tokens/s", link="nvswitch", precision="bf16", framework="foundry", year=2023
+    )
+
+
 ROWS = [
-    *(
-        Benchmark(name, 1.0, "resnet50", rate, "samples/s", precision="fp16", framework="pytorch", year=2024, source="us")
-        for name, rate in RATES.items()
-    ),
-    Benchmark("A100", 8.0, "resnet50", 12000.0, "samples/s", link="nvswitch", precision="fp16", framework="pytorch", year=2024),
-    *(
-        Benchmark(name, 8.0, "llm-7b", rate, "tokens/s", link="nvswitch", precision="bf16", framework="foundry", year=2023)
-        for name, rate in (("A100", 37000.0), ("H100", 85000.0), ("V100", 12000.0))
-    ),
-]  # fmt: skip
+    *(vision(name, rate) for name, rate in RATES.items()),
+    vision("A100", 12000.0, 8.0),
+    *(language(name, rate) for name, rate in (("A100", 37000.0), ("H100", 85000.0), ("V100", 12000.0))),
+]
 MODELS = [
     {"model": "resnet50", "unit": "samples", "parameters": 25e6, "flops_per_unit": 12e9, "epoch_units": 1281167},
     {"model": "llm-7b", "unit": "tokens", "parameters": 7e9, "flops_per_unit": 42e9, "epoch_units": None},
@@ -353,7 +361,8 @@ def test_the_front_is_what_nothing_beats():
 def test_ties_are_between_cards_and_the_shared_error_does_not_count():
     _, found = ask("1e9 tokens", "", params=7e9, offers=OFFERS[2:])
     best, other = found.options[0], found.options[1]
-    assert choose.tied(other, best) is (other.usd / best.usd < 1.1)
+    assert other.usd / best.usd > 1.05 and not choose.tied(other, best)
+    assert choose.tied(replace(other, usd=best.usd * 1.02), best)
     assert not choose.tied(replace(best, usd=best.usd * 1.01), best)
 
 
@@ -399,7 +408,7 @@ def test_a_row_stands_as_it_is_unless_its_software_is_far_off():
     near = Benchmark("K80", 1.0, "m", 90.0, "samples/s", precision="fp16", framework="old", year=2020)
     bridge = Benchmark("T4", 1.0, "m", 360.0, "samples/s", precision="fp16", framework="old", year=2020)
     found = Speeds([*new, near, bridge], CARDS).of("K80")
-    assert (found.value, found.basis) == (90.0, "measured") and found.high >= 100
+    assert (found.value, found.basis) == (90.0, "measured") and found.high == pytest.approx(100)
     far = [replace(near, framework="odd", throughput=300.0), replace(bridge, framework="odd", throughput=1200.0)]
     scaled = Speeds([*new, *far], CARDS).of("K80")
     assert scaled.basis == "predicted" and scaled.value == pytest.approx(100)
