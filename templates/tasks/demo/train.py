@@ -186,4 +186,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("interrupted: the next run goes on from the last epoch", file=sys.stderr)
+        sys.exit(130)
