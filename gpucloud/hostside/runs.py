@@ -26,9 +26,10 @@ MARKER = "GPUCLOUD_MACHINE"  # in the environment of everything a machine starts
 
 def start(call: Call) -> None:
     """Begin a run; mkdir of its folder is the lock, so a repeated start leaves it alone."""
-    job = json.loads(call.read_all().decode("utf-8", "surrogateescape") or "{}")
-    if "words" not in job:
-        raise Refused("the job was cut")
+    try:
+        job = json.loads(call.read_all().decode("utf-8", "surrogateescape"))
+    except ValueError:
+        raise Refused("the job was cut") from None
     call.begin()
     run, work = call.path(call.arguments["run"]), call.path(call.arguments["work"])
     run.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +157,7 @@ def follow(call: Call) -> None:
     try:
         offset = _send_log(call, log, offset, most)
         if call.arguments["wait"] and not _ended(line):
-            _follow_on(call, run, log, offset, most)
+            offset = _follow_on(call, run, log, offset, most)
             line = tell(run)
     finally:
         os.close(log)

@@ -136,6 +136,8 @@ def parse(data: bytes) -> list[Entry] | None:
             return entries
         kind, mode, size, mtime, path = record.split(" ", 4)
         target = next(fields) if kind == "l" else ""
+        if mode == "-":
+            path = path.removeprefix("./")  # a find that cannot print the relative path
         entries.append(Entry(path, kind, _octal(mode), _decimal(size), _mtime_ns(mtime), target))
     return None
 

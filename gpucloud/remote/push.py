@@ -149,7 +149,8 @@ class _Push:
         return files.sent, outlet.wire_bytes
 
     def _write(self, data: bytes) -> None:
-        if "No space left" in self.talk.complaints_so_far():
+        said = self.talk.complaints_so_far()
+        if "No space left" in said or "Wrote only" in said:
             raise _Stopped  # the rest would be read and thrown away there
         try:
             self.talk.process.write(data)

@@ -82,6 +82,8 @@ def job_text(spec: RunSpec) -> str:
     lines = [f"export {name}={shell_quoted(value)}" for name, value in sorted(_environment(spec).items())]
     if spec.setup:
         lines += _setup_lines(spec)
+    if spec.tty:
+        lines.append('stty rows "${LINES:-24}" cols "${COLUMNS:-80}" 2>/dev/null || :')
     lines.append(_command_line(spec))
     return "\n".join([*lines, "#gpucloud-end"])
 

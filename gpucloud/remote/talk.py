@@ -15,6 +15,7 @@ from gpucloud.remote.verbs import Argument, run_verb
 CHUNK = 1 << 18
 MAX_BANNER = 1 << 16
 MAX_COMPLAINT = 1 << 16
+MAX_QUOTE = 400
 
 
 class Talk:
@@ -42,15 +43,15 @@ class Talk:
 
     def head(self) -> dict[str, str]:
         """The `key=value` words of the start line. What a login shell printed before it is dropped."""
-        seen = 0
+        said = b""
         while True:
             line = self.line()
             if line.startswith(START_MARK):
                 words = line[len(START_MARK) :].decode("ascii", "replace").split()
                 return dict(word.partition("=")[::2] for word in words)
-            seen += len(line)
-            if not line.endswith(b"\n") or seen > MAX_BANNER:
-                raise self.failure(line.decode("utf-8", "replace").strip())
+            said += line
+            if not line.endswith(b"\n") or len(said) > MAX_BANNER:
+                raise self.failure(said[-MAX_QUOTE:].decode("utf-8", "replace").strip())
 
     def line(self) -> bytes:
         """One line with its newline; without one at the end of the stream."""
@@ -133,6 +134,7 @@ MISSING = "No such file or directory"
 # (what the system calls say in the C locale, our sentence, the next step)
 MEANINGS = (
     ("No space left on device", "The machine's disk is full", "Free space there, or use a larger --disk-gib."),
+    ("Wrote only", "The machine's disk is full", "Free space there, or use a larger --disk-gib."),  # GNU tar
     ("Disk quota exceeded", "The disk quota on the machine is used up", "Free space there."),
     ("Read-only file system", "The file system on the machine is read-only", "Choose another remote path."),
     ("Permission denied", "The machine does not permit it", "Choose a remote path that the login user owns."),

@@ -44,7 +44,7 @@ hold_log() {
     fi
 }
 watch_log() {
-    while sleep "$pause"; do
+    while sleep "$pause" && [ "$(born $$)" = "$(first "$run/born")" ]; do
         hold_log
         if [ "$size" -gt $((cap / 2)) ]; then pause=1; else pause=5; fi
     done

@@ -112,7 +112,10 @@ class PipedProcess:
         return os.read(self._out, size)
 
     def read_error(self, size: int) -> bytes:
-        return os.read(self._err, size)
+        try:
+            return os.read(self._err, size)
+        except OSError:  # closed by the other thread
+            return b""
 
     def wait(self) -> int:
         self._thread.join()
