@@ -47,3 +47,11 @@ def pytest_sessionfinish(session, exitstatus):
     if left:
         print("\nprocesses left behind:\n  " + "\n  ".join(left))
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What tests have to tell even when they pass: `record_property("told", sentence)`."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    told = sorted(words for r in reports for name, words in getattr(r, "user_properties", ()) if name == "told")
+    for sentence in told:
+        terminalreporter.write_line(sentence)

@@ -14,15 +14,15 @@ ROOT = SCRIPT.parents[2]
 
 @pytest.mark.parametrize("verb", ["up", "run", "stop", "start", "down"])
 @pytest.mark.parametrize("cloud", ["fake", "local"])
-def test_nothing_is_left_after_a_kill_at_any_point(cloud, verb, tmp_path, capsys):
+def test_nothing_is_left_after_a_kill_at_any_point(cloud, verb, tmp_path, record_property):
     with_ssh = "1" if verb == "run" else ""
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "GPUCLOUD_FAKE_SSH": with_ssh}
     words = [sys.executable, str(SCRIPT), cloud, str(tmp_path), verb]
     answer = subprocess.run(words, capture_output=True, text=True, timeout=400, env=environ, cwd=ROOT)
     assert answer.returncode == 0, answer.stderr
     result = json.loads(answer.stdout)
-    with capsys.disabled():
-        print(f"\nkill points of {verb} on {cloud}: {result['points'][verb]}; {len(result['leaks'])} left something")
+    count, left = result["points"][verb], len(result["leaks"])
+    record_property("told", f"kill points of {verb} on {cloud}: {count}, of which {left} left something")
     assert result["leaks"] == []
     assert result["points"][verb] >= 8
 
