@@ -154,11 +154,17 @@ def comm(
     gb_per_s: str | None = opt("Bandwidth in gigabytes a second."),
     gbit_per_s: str | None = opt("Bandwidth in gigabits a second."),
     gpus: str | None = opt("GPUs of the ring."),
+    step: str | None = opt("Time of a step on one GPU: gives the share that is left.", TIME),
+    hidden: str | None = opt("Share of the exchange behind the backward pass (default 0).", "SHARE"),
 ) -> None:
-    """Time to exchange gradients over a link."""
-    from gpucloud.core.comm import GBIT_PER_GB, allreduce_s, transfer_s
+    """Time to exchange gradients over a link, and how much of a step it leaves."""
+    from gpucloud.core.comm import GBIT_PER_GB, allreduce_s, comm_efficiency, transfer_s
 
-    given = ranges(ctx.params)
+    given = ranges(ctx.params, durations={"step": "s"}, zero_ok=("hidden",))
+    if given.get("hidden", (0, 0))[1] > 1:
+        raise UsageError("--hidden is a share and cannot exceed 1.", "Write 50% or 0.5.")
+    if "step" in given and "gpus" not in given:
+        raise UsageError("What a step keeps depends on the number of GPUs.", "Add --gpus.")
     if "params" not in given or ("gb_per_s" in given) == ("gbit_per_s" in given):
         raise UsageError("This needs --params and one bandwidth.", "Give --gb-per-s or --gbit-per-s.")
     if "gbit_per_s" in given:
@@ -170,9 +176,11 @@ def comm(
     def exchange(at: dict[str, float]) -> dict[str, float | None]:
         once = (at["params"], at["bytes_"], at["gb_per_s"])
         ring = allreduce_s(*once, at["gpus"]) if "gpus" in at else None
-        return {"transfer_s": transfer_s(*once), "allreduce_s": ring}
+        kept = comm_efficiency(at["step"], ring, at.get("hidden", 0.0)) if ring is not None and "step" in at else None
+        return {"transfer_s": transfer_s(*once), "allreduce_s": ring, "efficiency": kept}
 
-    show("comm", spread(exchange, given), {} if bytes_ else {"bytes": 4})
+    assumed = {} if bytes_ else {"bytes": 4}
+    show("comm", spread(exchange, given), {**assumed, **({"hidden": 0} if step and not hidden else {})})
 
 
 def spot(

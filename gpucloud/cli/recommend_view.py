@@ -143,7 +143,7 @@ COLUMNS = (
     Column("gpus", "GPUs", keep=8),
     Column("memory", "Memory", keep=4),
     Column("throughput", "Speed", right=True, keep=6),
-    Column("basis", "Basis", keep=5),
+    Column("basis", "Basis", keep=8),
     Column("time", "Time", right=True),
     Column("between", "80 % between", keep=5),
     Column("usd", "USD", right=True),

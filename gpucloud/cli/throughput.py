@@ -30,7 +30,7 @@ COLUMNS = (
     Column("between", "80 % between", keep=7),
     Column("year", "Year", right=True, keep=6),
     Column("source", "Source", keep=7),
-    Column("basis", "Basis", keep=2),
+    Column("basis", "Basis", keep=8),
     Column("remark", "Remark", keep=4),
     Column("framework", "Framework", wide=True),
     Column("batch_size", "Batch", right=True, wide=True),

@@ -7,6 +7,7 @@ batch × seq × d_model numbers; a transformer layer keeps about 28 of them (20 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gpucloud.core.errors import UsageError
@@ -149,7 +150,7 @@ def fit(job: TrainingJob, gpu_memory_gib: float, fixed: frozenset[str] = frozens
     return Fit("does_not_fit", job, need(job), (), largest_batch(job, gpu_memory_gib))
 
 
-def _concessions(job: TrainingJob, fixed: frozenset[str]) -> list[tuple[tuple[str, ...], TrainingJob]]:
+def _concessions(job: TrainingJob, fixed: frozenset[str]) -> Iterator[tuple[tuple[str, ...], TrainingJob]]:
     """From cheapest to dearest: ZeRO-1/2 cost nothing, checkpointing a third more compute, ZeRO-3 half more traffic."""
     stages = [job.zero] if "zero" in fixed or job.ranks <= 1 else list(range(job.zero, 4))
     remembering = [job.checkpointing]
@@ -157,13 +158,11 @@ def _concessions(job: TrainingJob, fixed: frozenset[str]) -> list[tuple[tuple[st
         remembering.append(True)
     sharing = [(stage, keep) for stage in stages for keep in remembering]
     sharing.sort(key=lambda way: (way[0] == 3 and job.zero < 3, way[1], way[0]))
-    ways = []
     for words, changed in _methods(job, fixed):
         for stage, keep in sharing:
             extra = [f"ZeRO-{stage}"] if stage != job.zero else []
             extra += ["checkpointing"] if keep != job.checkpointing else []
-            ways.append(((*words, *extra), replace(changed, zero=stage, checkpointing=keep)))
-    return ways
+            yield (*words, *extra), replace(changed, zero=stage, checkpointing=keep)
 
 
 def _methods(job: TrainingJob, fixed: frozenset[str]) -> list[tuple[tuple[str, ...], TrainingJob]]:

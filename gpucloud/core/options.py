@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gpucloud.core.memory import Fit
@@ -51,7 +50,6 @@ class Option:
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     command: str = ""
-    tags: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

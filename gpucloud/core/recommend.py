@@ -180,6 +180,7 @@ class _Desk:
     market: Market
     rejected: list[Rejected]
     speeds: dict[tuple[object, ...], Speed | None] = field(default_factory=dict)
+    fits: dict[tuple[float, int], Fit] = field(default_factory=dict)
 
     def speed(self, card: str, count: float, nodes: int, link: str, fabric: str) -> Speed | None:
         key = (card, count, nodes, link, fabric)
@@ -198,7 +199,10 @@ class _Desk:
         """The verdict for that many GPUs together; None when nothing is known of the model or the card."""
         if self.subject.job is None or gib is None:
             return None
-        return fit(replace(self.subject.job, ranks=max(1, ceil(ranks))), gib, frozenset({"method"}))
+        key = (gib, max(1, ceil(ranks)))
+        if key not in self.fits:
+            self.fits[key] = fit(replace(self.subject.job, ranks=key[1]), gib, frozenset({"method"}))
+        return self.fits[key]
 
 
 def _rents(desk: _Desk) -> Iterable[Option]:

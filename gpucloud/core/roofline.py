@@ -6,7 +6,6 @@ which stands in for the batch size. A roofline (Williams et al. 2009) with a sof
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import log, sqrt
 from typing import NamedTuple
 
@@ -53,10 +52,9 @@ def specs(card: Accelerator, precision: str) -> Specs | None:
     return Specs(tflops, card.bandwidth_gb_s, card.memory_gib)
 
 
-def fit(measured: Mapping[Specs, float] | list[tuple[Specs, float]]) -> tuple[float, ...]:
+def fit(measured: list[tuple[Specs, float]]) -> tuple[float, ...]:
     """(a, b, c) that fit the measured throughputs with the least relative error."""
-    pairs = measured.items() if isinstance(measured, Mapping) else measured
-    rows = [[scale * y / figure for scale, figure in zip(_SCALE, card, strict=True)] for card, y in pairs]
+    rows = [[scale * y / figure for scale, figure in zip(_SCALE, card, strict=True)] for card, y in measured]
     return tuple(scale * value for scale, value in zip(_SCALE, fit_to_one(rows), strict=True))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import exp, log
+from math import log
 from typing import Any
 
 from gpucloud.core.errors import UsageError
@@ -59,8 +59,3 @@ def _slope(totals: Mapping[float, float]) -> float:
 def amdahl_serial_share(n: float, efficiency: float) -> float:
     """The share of the work that does not parallelise, from one measured efficiency (Amdahl 1967)."""
     return 0.0 if n <= 1 else max(0.0, (1 / efficiency - 1) / (n - 1))
-
-
-def geometric_mean(values: list[float]) -> float:
-    """Mean of ratios; all values positive."""
-    return exp(sum(log(value) for value in values) / len(values))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import exp, log
 from statistics import fmean, median
 
 from gpucloud.core.offers import Accelerator
@@ -141,8 +140,3 @@ def spearman(xs: list[float], ys: list[float]) -> float:
     rank_y = {index: rank for rank, index in enumerate(sorted(range(n), key=lambda i: ys[i]))}
     squares = sum((rank_x[i] - rank_y[i]) ** 2 for i in range(n))
     return 1 - 6 * squares / (n * (n * n - 1))
-
-
-def geometric_error(sweep: list[Guess]) -> float:
-    """Typical factor between prediction and measurement: exp of the mean |log error|."""
-    return exp(fmean(abs(log(guess.predicted / guess.measured)) for guess in sweep))

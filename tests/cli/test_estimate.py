@@ -82,7 +82,10 @@ def test_scaling(capsys):
 def test_comm(capsys):
     answer = ask(capsys, "comm", "--params", "1e9", "--gbit-per-s", "8", "--gpus", "4")
     assert answer["transfer_s"] == pytest.approx(4)
-    assert answer["allreduce_s"] == pytest.approx(6)
+    assert answer["allreduce_s"] == pytest.approx(6) and answer["efficiency"] is None
+    ring = ("comm", "--params", "1e9", "--gbit-per-s", "8", "--gpus", "4", "--step", "6s")
+    assert ask(capsys, *ring)["efficiency"] == pytest.approx(0.5)
+    assert ask(capsys, *ring, "--hidden", "50%")["efficiency"] == pytest.approx(6 / 9)
 
 
 def test_spot(capsys):
@@ -163,6 +166,8 @@ NONSENSE = [
     "scaling --point 1=3 --point 1=4",
     "comm --params 1e9",
     "comm --params 1e9 --gb-per-s 1 --gbit-per-s 8",
+    "comm --params 1e9 --gb-per-s 1 --step 3s",
+    "comm --params 1e9 --gb-per-s 1 --gpus 4 --step 3s --hidden 2",
     "spot",
     "spot --mtbf 10h",
     "spot --checkpoint 60s --mtbf 0h",
