@@ -22,6 +22,7 @@ SESSION = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
 STEP = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 SHOWN_ON = re.compile(r"(?<=prices as they stood on )\d{4}-\d\d-\d\d")
 LONGEST_S = 120
+WIDTH = "118"  # columns of the page
 Shell = Callable[[str], "subprocess.CompletedProcess[str]"]
 
 # Prices age, and a page does not: `compare` counts ages from the day that the page names.
@@ -54,7 +55,8 @@ def reader(place: Path, day: str) -> Shell:
     _program(programs / "nvidia-smi", "exit 1")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GPUCLOUD_")}
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**kept, "PATH": path, "PYTHONPATH": str(ROOT), "GPUCLOUD_HOME": str(place / "home")}
+    ours = {"PATH": path, "PYTHONPATH": str(ROOT), "GPUCLOUD_HOME": str(place / "home"), "COLUMNS": WIDTH}
+    environment = {**kept, **ours}
 
     def run(command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
