@@ -69,6 +69,8 @@ def _expressions(lines: Iterable[str], source: str) -> list[tuple[str, bool, boo
                 text = text[: -len(OPEN_END)] + "/?$"
             elif text.endswith(OPEN_FOLDER_END):
                 text = text[: -len(OPEN_FOLDER_END)] + "/$"
+            if not text.startswith("^"):
+                text = "^.*?" + text
             found.append((text.replace("(?P<ps_d>", "(?:"), "/" not in bare, one.include))
     return found
 

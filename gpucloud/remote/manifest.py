@@ -128,7 +128,14 @@ def records(entries: Iterable[Entry]) -> Iterator[bytes]:
 
 
 def parse(data: bytes) -> list[Entry] | None:
-    """The entries of a whole manifest; None when it was cut. A record of the root itself is dropped."""
+    """The entries of a whole manifest; None when it was cut or is none."""
+    try:
+        return _parsed(data)
+    except (ValueError, StopIteration):
+        return None
+
+
+def _parsed(data: bytes) -> list[Entry] | None:
     fields = iter(decoded(data).split("\0"))
     entries: list[Entry] = []
     for record in fields:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal as signals
 import shutil
+import signal as signals
 import subprocess
 import sys
 import threading
@@ -261,7 +261,7 @@ def test_the_log_has_a_cap_and_the_job_goes_on(machine):
     text = "import time\nfor i in range(40):\n print('%09d' % i * 100)\n time.sleep(0.05)\nraise SystemExit(3)"
     spec = spec_of(words(text), log_cap_bytes=2000)
     log, end = finished(machine, spec)
-    whole = "".join("%09d" % i * 100 + "\n" for i in range(40)).encode()
+    whole = "".join(f"{i:09d}" * 100 + "\n" for i in range(40)).encode()
     assert log[:2000] == whole[:2000]
     assert b"reached its cap of 2000 bytes" in log[2000:] and len(log) < 2200
     assert end.exit_code == 3
@@ -343,7 +343,8 @@ def test_without_setsid(sh_machine, tmp_path, lacking):
         (
             sys.executable,
             "-c",
-            "import os, signal; print(os.getpgrp() == os.getpid(), signal.getsignal(2), flush=True); os.kill(os.getpid(), 9)",
+            "import os, signal\n"
+            "print(os.getpgrp() == os.getpid(), signal.getsignal(2), flush=True); os.kill(os.getpid(), 9)",
         )
     )
     log, end = finished(sh_machine, spec)
@@ -379,7 +380,7 @@ def test_secrets_are_in_the_text_of_the_job_only():
 def nothing_left(tmp_path):
     """Whatever a test starts has ended with it."""
     yield
-    until(lambda: not [one for one in supervisors(tmp_path)], 3)
+    until(lambda: not supervisors(tmp_path), 3)
 
 
 def supervisors(home: Path) -> list[int]:
