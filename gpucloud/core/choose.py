@@ -33,8 +33,13 @@ def meets_deadline(option: Option, limits: Limits) -> bool | None:
     """None without a deadline. Spot has to hold it at the slow end of its interval."""
     if limits.deadline_h is None:
         return None
+    return counted_hours(option) <= limits.deadline_h * _SLACK
+
+
+def counted_hours(option: Option) -> float:
+    """The hours that a deadline is held against: on spot those of the slow end."""
     on_spot = option.offer is not None and option.offer.market == "spot"
-    return (option.high_hours if on_spot else option.hours) <= limits.deadline_h * _SLACK
+    return option.high_hours if on_spot else option.hours
 
 
 def meets_budget(option: Option, limits: Limits) -> bool | None:
@@ -48,7 +53,7 @@ def misses(option: Option, limits: Limits) -> list[tuple[str, float]]:
     """The wishes it does not meet, each with how many times over the limit it is."""
     found = []
     if meets_deadline(option, limits) is False and limits.deadline_h:
-        found.append(("deadline", option.hours / limits.deadline_h))
+        found.append(("deadline", counted_hours(option) / limits.deadline_h))
     if meets_budget(option, limits) is False and limits.budget_usd:
         found.append(("budget", max(option.usd, option.upfront_usd) / limits.budget_usd))
     return found
@@ -117,16 +122,17 @@ def fastest(options: Iterable[Option]) -> Option | None:
 
 
 def startable_now(options: Iterable[Option]) -> Option | None:
-    """The cheapest that an ordinary request can start: on-demand places first among those known to be open."""
+    """The cheapest that an ordinary request can start: on demand before spot, places known to be open first."""
     allowed = [option for option in ranked(options) if option.eligible and _startable(option)]
-    known = [option for option in allowed if option.offer is None or option.offer.availability == "open"]
-    return next(iter(known or allowed), None)
+    certain = [option for option in allowed if option.offer is None or option.offer.market != "spot"] or allowed
+    known = [option for option in certain if option.offer is None or option.offer.availability == "open"]
+    return next(iter(known or certain), None)
 
 
 def _startable(option: Option) -> bool:
     if option.offer is None:
         return option.upfront_usd == 0  # it stands here already
-    return option.offer.provisionable and option.offer.market == "on-demand"
+    return option.offer.provisionable
 
 
 def nearest(rejected: Iterable[Rejected], count: int) -> list[Rejected]:

@@ -158,7 +158,9 @@ def _fitting(options: Iterable[Option], wishes: Wishes, rejected: list[Rejected]
 def _miss_words(option: Option, limits: Limits) -> str:
     words = []
     if choose.meets_deadline(option, limits) is False:
-        words.append(f"takes {option.hours:.3g} h, the deadline is {limits.deadline_h:.3g} h")
+        hours = choose.counted_hours(option)
+        takes = f"takes {hours:.3g} h" if hours == option.hours else f"takes up to {hours:.3g} h on spot"
+        words.append(f"{takes}, the deadline is {limits.deadline_h:.3g} h")
     if choose.meets_budget(option, limits) is False:
         words.append(f"costs ${max(option.usd, option.upfront_usd):,.2f}, the budget is ${limits.budget_usd:,.2f}")
     return " and ".join(words)
