@@ -38,8 +38,14 @@ def plan_start(ctx: Context, name: str | None, max_s: float | None = None) -> Ch
     deployment = find_deployment(ctx.journal.present(), name)
     deadline = _new_deadline(ctx, deployment, max_s)
     step = Start(deployment.machines, deadline, _guards(ctx, deployment, deadline))
-    allowed = ("stopped", "starting", "ended_by_guard", "ready")
+    allowed = ("stopped", "starting", "ended_by_guard", "ready", *_down_but_there(deployment))
     return plan_change(deployment, step, ctx.journal.identity, allowed, "started")
+
+
+def _down_but_there(deployment: Deployment) -> tuple[str, ...]:
+    """A lost deployment whose machines still exist (a local one after a restart of this computer) can be started."""
+    states = [deployment.current.states.get(item.id) for item in deployment.machines] if deployment.current else []
+    return ("lost",) if states and all(state == "failed" for state in states) else ()
 
 
 def _new_deadline(ctx: Context, deployment: Deployment, max_s: float | None) -> float | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal as signals
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,8 @@ class Follower:
     wait: bool = True
     only_reads: bool = False  # Ctrl-C ends the reading and leaves the command alone
     _presses: int = field(default=0, init=False)
+    _writing: bool = field(default=False, init=False)
+    _late: bool = field(default=False, init=False)
 
     def follow(self, deployment: Deployment, run: Run, offset: int = 0) -> Run:
         """The run as it stands when its nodes have ended (or at once, with `wait` False); its end is journaled."""
@@ -44,16 +47,50 @@ class Follower:
         lines = Lines(self.sink, prefixed=len(machines) > 1)
         streams = [_Stream(self, machine, run, lines, offset) for machine in machines]
         try:
-            if len(streams) == 1:
-                self._patiently(streams[0], run, streams)
-            else:
-                self._together(streams, run)
+            with self._whole_writes():
+                if len(streams) == 1:
+                    self._patiently(streams[0], run, streams)
+                else:
+                    self._together(streams, run)
         finally:
             lines.end()
             for stream in streams:
                 stream.close()
         states = {stream.rank: stream.end for stream in streams if stream.end is not None}
         return runs.note_status(self.ctx, run, states)
+
+    @contextmanager
+    def _whole_writes(self) -> Iterator[None]:
+        """Ctrl-C waits until bytes are both written and counted: else they would be written twice."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def heard(number: int, frame: Any) -> None:
+            if self._writing:
+                self._late = True
+            else:
+                raise KeyboardInterrupt
+
+        before = signals.signal(signals.SIGINT, heard)
+        try:
+            yield
+        finally:
+            signals.signal(signals.SIGINT, before)
+
+    def take(self, write: Callable[[], None]) -> None:
+        """Write and count as one step."""
+        if threading.current_thread() is not threading.main_thread():
+            write()
+            return
+        self._writing = True
+        try:
+            write()
+        finally:
+            self._writing = False
+        if self._late:
+            self._late = False
+            raise KeyboardInterrupt
 
     def _patiently(self, stream: _Stream, run: Run, streams: list[_Stream]) -> None:
         while stream.end is None:
@@ -132,8 +169,11 @@ class _Stream:
         return self._transport
 
     def _take(self, data: bytes) -> None:
-        self._lines.write(self.rank, data)
-        self._offset += len(data)
+        def write() -> None:
+            self._lines.write(self.rank, data)
+            self._offset += len(data)
+
+        self._follower.take(write)
 
     def _lost(self, error: Unreachable) -> None:
         self._follower.ctx.narrate(f"The connection was lost ({error.message}); the command goes on, reconnecting.")

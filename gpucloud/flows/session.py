@@ -20,8 +20,10 @@ from gpucloud.flows.follow import Follower
 from gpucloud.flows.machines import Dial, Fleet, Node, chosen, usable
 from gpucloud.remote import sync
 from gpucloud.remote.runs import RunSpec, start
+from gpucloud.remote.verbs import shell_quoted, through_any_shell
 
 Progress = Callable[[int, int], None]
+PULLED = "pulled"  # in a run's folder on the machine, once its outputs are here
 
 
 @dataclass(frozen=True)
@@ -176,11 +178,22 @@ def pull_outputs(ctx: Context, dial: Dial, deployment: Deployment, made: Run) ->
     with Fleet(deployment.machines[:1], dial) as fleet:
         node = fleet.nodes[0]
         missing = [path for path in made.spec["pull"] if not _pull_one(node, path, folder)]
+        if not missing or made.exit_code != 0:
+            _mark_pulled(node, made)
     if missing and made.exit_code == 0:
         raise SyncError(f"The command did not write {', '.join(missing)}.", "Check the paths after --pull.")
     for path in missing:
         ctx.narrate(f"{path} is not there: nothing to pull.")
     return run_events.pulled(ctx, made)
+
+
+def _mark_pulled(node: Node, made: Run) -> None:
+    """Tell the machine that its results are here: its own guards may delete it now."""
+    marker = f"{runs.run_dir(node.transport.base_dir, made.number)}/{PULLED}"
+    process = node.transport.run(through_any_shell(f": >{shell_quoted(marker)}"))
+    process.end_input()
+    process.wait()
+    process.close()
 
 
 def _pull_one(node: Node, path: str, folder: Path) -> bool:

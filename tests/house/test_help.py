@@ -9,7 +9,7 @@ import pytest
 from tools.cli_docs import PAGE, commands, help_page
 
 PAGES = (
-    dict(re.findall(r"## (gpucloud.*)\n\n```text\n(.*?)\n```\n", PAGE.read_text(), re.DOTALL)) if PAGE.exists() else {}
+    dict(re.findall(r"## (gpucloud[^\n]*)\n\n```text\n(.*?)\n```\n", PAGE.read_text(), re.DOTALL)) if PAGE.exists() else {}
 )
 
 
