@@ -52,6 +52,6 @@ def pytest_sessionfinish(session, exitstatus):
 def pytest_terminal_summary(terminalreporter):
     """What tests have to tell even when they pass: `record_property("told", sentence)`."""
     reports = [report for found in terminalreporter.stats.values() for report in found]
-    told = sorted(words for r in reports for name, words in getattr(r, "user_properties", ()) if name == "told")
+    told = sorted({words for r in reports for name, words in getattr(r, "user_properties", ()) if name == "told"})
     for sentence in told:
         terminalreporter.write_line(sentence)

@@ -96,7 +96,7 @@ def run_usd(deployment: Deployment, run: Run, now: float) -> float | None:
         seconds = run_shares(spans, deployment.runs, now).get(run.number)
         if seconds is not None:
             return None if attempt.usd_per_hour is None else attempt.usd_per_hour * seconds / 3600
-    return 0.0 if run.started_at is None else None
+    return 0.0  # not started, or over before a moment of it could be billed
 
 
 def cost_items(deployment: Deployment, now: float, since: float | None = None) -> list[CostItem]:

@@ -227,7 +227,15 @@ def _with_state(now: Deployment, state: str) -> Deployment:
 def _start_requested(now: Deployment, event: Event) -> Deployment:
     """Billing is counted from the intent: the machine may run from now on."""
     deadline = event.data.get("deadline_epoch_s", now.deadline_at)
-    return replace(_guarded(now, event), phase="starting", deadline_at=deadline, pauses=_resumed(now, event.at))
+    billed = _billed_again(_guarded(now, event), event.at)
+    return replace(billed, phase="starting", deadline_at=deadline)
+
+
+def _billed_again(now: Deployment, at: float) -> Deployment:
+    """The pause is over, and an end that a look had found was none."""
+    number = now.current.number if now.current else 0
+    attempts = tuple(replace(a, ended_at=None) if a.number == number else a for a in now.attempts)
+    return replace(now, pauses=_resumed(now, at), attempts=attempts)
 
 
 def _started(now: Deployment, event: Event) -> Deployment:
@@ -278,7 +286,7 @@ def _ended(now: Deployment, event: Event) -> Deployment:
     """Machines that ended by themselves take their runs with them; stopped ones stop costing."""
     stopped_at = event.data.get("ended_at") or event.at
     if event.data["verdict"] == "ready":  # somebody else switched it on again
-        return replace(now, pauses=_resumed(now, event.at))
+        return _billed_again(now, event.at)
     pauses = _paused(now, stopped_at)
     word = "preempted" if event.data["verdict"] == "preempted" else "lost"
     runs = tuple(replace(r, state=word, ended_at=stopped_at) if r.open else r for r in now.runs)

@@ -5,6 +5,7 @@ import pytest
 from gpucloud.core.answers import deployment_json
 from gpucloud.core.errors import CleanupIncomplete, StateConflict
 from gpucloud.flows import changes
+from gpucloud.flows.ls import ls
 
 
 def test_stopped_time_costs_nothing(stage):
@@ -96,3 +97,19 @@ def test_a_budget_is_what_is_left_of_it_after_a_stop(stage):
     changes.stop(stage.ctx, changes.plan_stop(stage.ctx, "train"))
     after = changes.start(stage.ctx, changes.plan_start(stage.ctx, "train"))
     assert after.deadline_at - stage.clock() == pytest.approx(3600, rel=0.02)
+
+
+def test_a_machine_that_failed_and_is_started_again_bills_again(stage):
+    stage.up()
+    stage.clock.sleep(3600)
+    stage.machines[0]["state"] = "failed"
+    assert ls(stage.ctx, refresh=True).rows[0].state == "lost"
+    stage.clock.sleep(5 * 3600)
+    assert changes.start(stage.ctx, changes.plan_start(stage.ctx, "train")).state == "ready"
+    stage.clock.sleep(3600)
+    assert deployment_json(stage.present.named("train"), stage.clock())["spent_usd"] == pytest.approx(0.1, rel=0.01)
+    stage.machines.clear()
+    stage.things.clear()
+    ls(stage.ctx, refresh=True)
+    with pytest.raises(StateConflict):
+        changes.plan_start(stage.ctx, "train")
