@@ -9,6 +9,7 @@ import typer
 from gpucloud.cli.options import current, narrate
 from gpucloud.cli.outside import confirm, context
 from gpucloud.cli.views import words
+from gpucloud.render.text import plural
 from gpucloud.render.view import Column, View, show
 
 COLUMNS = (
@@ -51,7 +52,9 @@ def gc(
         result = flow.listed(planned) if dry_run or not doomed else flow.gc(ctx, planned)
         body = result.as_json()
         notes = [f"Not asked: {place['cloud']} {place['region']}: {place['reason']}" for place in body["unscanned"]]
-        notes.append(f"{len(body['scanned'])} regions asked, {len(body['removed'])} things removed.")
+        notes.append(
+            f"Asked {plural(len(body['scanned']), 'region')}, removed {plural(len(body['removed']), 'thing')}."
+        )
         view = View("gc", body, COLUMNS, body["orphans"], notes, "Nothing without an owner.", "orphans")
         show(view, current().output)
         if result.error is not None:

@@ -38,7 +38,7 @@ def guard_notes(deployments: list[dict[str, object]]) -> list[str]:
         if item["billing_ended"]:
             continue
         for guard in item["guards"]:  # type: ignore[attr-defined]
-            survives = ", ".join(guard["survives"])
+            survives = ", ".join(guard["survives"]).replace("_", " ")
             when = f" at {guard['ends_at']}" if guard["ends_at"] else ""
             tail = f" (survives: {survives})" if survives else ""
             notes.append(

@@ -189,7 +189,7 @@ def plan_lines(planned: UpPlan) -> list[str]:
         lines.append(f"  … and {len(planned.order) - 5} more offers if those have no capacity")
     for guard in planned.guards:
         when = f" at {iso_utc(guard.ends_epoch_s)}" if guard.ends_epoch_s else ""
-        survives = f", survives: {', '.join(guard.survives)}" if guard.survives else ""
+        survives = f", survives: {', '.join(guard.survives).replace('_', ' ')}" if guard.survives else ""
         lines.append(f"  guard {guard.kind.replace('_', ' ')}: {guard.action.replace('_', ' ')}{when}{survives}")
     if request.ssh_from:
         lines.append(f"  SSH from {', '.join(request.ssh_from)}")
@@ -201,7 +201,7 @@ def plan_lines(planned: UpPlan) -> list[str]:
 def offer_words(offer: Any, nodes: int) -> str:
     """One offer as a phrase."""
     gpus = gpu_words({"accelerator_count": offer.accelerator_count, "accelerator": offer.accelerator})
-    place = " ".join(part for part in (offer.cloud, offer.zone or offer.region) if part)
+    place = " ".join(dict.fromkeys(part for part in (offer.cloud, offer.zone or offer.region) if part))
     price = "price unknown" if offer.usd_per_hour is None else f"{money(offer.usd_per_hour * nodes)} USD/h"
     many = f"{nodes} x " if nodes > 1 else ""
     dated = f", price of {offer.observed_on}" if offer.observed_on else ""

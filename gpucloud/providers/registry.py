@@ -52,7 +52,7 @@ def open_provider(name: str, site: Site) -> Provider:
     if module is None:
         return _from_elsewhere(name, site)
     if not has_driver(module):
-        raise UsageError(f"gpucloud has no driver for '{name}' yet.", f"There are {_listed(site)}.")
+        raise UsageError(f"gpucloud has no driver for '{name}' yet.", f"Drivers in this version: {_listed(site)}.")
     return cast(Provider, import_module(module).open_provider(site))
 
 
@@ -62,7 +62,7 @@ def _from_elsewhere(name: str, site: Site) -> Provider:
     for entry in entry_points(group=ENTRY_POINTS, name=name):
         return cast(Provider, entry.load()(site))
     close = nearest(name, list(known_clouds()))
-    hint = f"Did you mean {', '.join(close)}?" if close else f"There are {_listed(site)}."
+    hint = f"Did you mean {', '.join(close)}?" if close else f"Drivers in this version: {_listed(site)}."
     raise UsageError(f"No cloud is called '{name}'.", hint)
 
 
