@@ -208,7 +208,7 @@ def test_csv_has_every_field(ask):
 
 
 def test_markdown_and_wide(ask):
-    assert "| ---: |" in ask("A100", "-o", "markdown")[1]
+    assert "---:|" in ask("A100", "-o", "markdown")[1]
     assert "list-a" in ask("A100", "-o", "wide")[1]
 
 
