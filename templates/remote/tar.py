@@ -1,5 +1,6 @@
 # tar.py: packs the NUL-ended paths of stdin, for machines without a tar that reads such lists.
-import os, stat, sys, tarfile
+import os, sys, tarfile
+
 with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as archive:
     for path in sys.stdin.buffer.read().split(b"\0"):
         if not path:

@@ -8,9 +8,8 @@ import pytest
 
 from tools.cli_docs import PAGE, commands, help_page
 
-PAGES = (
-    dict(re.findall(r"## (gpucloud[^\n]*)\n\n```text\n(.*?)\n```\n", PAGE.read_text(), re.DOTALL)) if PAGE.exists() else {}
-)
+TEXT = PAGE.read_text() if PAGE.exists() else ""
+PAGES = dict(re.findall(r"## (gpucloud[^\n]*)\n\n```text\n(.*?)\n```\n", TEXT, re.DOTALL))
 
 
 @pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words) or "root")
