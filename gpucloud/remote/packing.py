@@ -65,10 +65,10 @@ class Outlet:
             self.wire_bytes += len(data)
             self._send(data)
 
-    def put(self, *parts: bytes) -> None:
+    def put(self, data: bytes) -> None:
         """Add bytes to the stream."""
-        self._parts.extend(parts)
-        self._size += sum(map(len, parts))
+        self._parts.append(data)
+        self._size += len(data)
         if self._size >= BATCH:
             self._hand_over()
 
@@ -111,7 +111,7 @@ class FilesOut:
                 target = os.readlink(path) if stat.S_ISLNK(found.st_mode) else ""
                 entry = entry_of(name, found, target)
                 if entry.kind == "f":
-                    if self._file(name, encoded(name)) is False:
+                    if self._file(entry, encoded(name)) is False:
                         self.sent.restless.append(name)
                     self.sent.files += 1
                 elif entry.kind in "dl":
@@ -128,39 +128,44 @@ class FilesOut:
     def _local(self, path: str) -> str:
         return os.path.join(self._root, path)
 
-    def _file(self, path: str, name: bytes) -> bool | None:
-        """The contents of `path` as member `name`. False: not those of one moment; None: not to be had."""
+    def _file(self, entry: Entry, name: bytes) -> bool | None:
+        """The contents of `entry` as member `name`. False: not those of one moment; None: not to be had."""
         try:
-            descriptor = os.open(self._local(path), READING)
+            descriptor = os.open(self._local(entry.path), READING)
         except FileNotFoundError:
             return None  # gone since the scan: the next sync deletes it there
         except OSError:
-            self.sent.unreadable.append(path)
+            self.sent.unreadable.append(entry.path)
             return None
         try:
-            return self._content(name, descriptor)
+            if entry.size <= BATCH:
+                return self._small(entry, name, descriptor)
+            return self._large(entry_of(entry.path, os.fstat(descriptor)), name, descriptor)
         except OSError:
-            self.sent.unreadable.append(path)
+            self.sent.unreadable.append(entry.path)
             return None
         finally:
             os.close(descriptor)
 
-    def _content(self, name: bytes, descriptor: int) -> bool:
-        before = os.fstat(descriptor)
-        size = before.st_size
-        data = os.read(descriptor, size) if size <= BATCH else b""
-        mtime_ns = before.st_mtime_ns
-        head = tar.header(name, before.st_mode & 0o7777, size, mtime_ns, tar.REGULAR)
-        self._outlet.put(tar.pax_mtime(mtime_ns), head)
-        if size <= BATCH:
-            read = len(data)
-            self._outlet.put(data, bytes(size - read), tar.padding(size))
-            self._moved(size)
-        else:
-            read = self._stream(descriptor, size)
+    def _small(self, entry: Entry, name: bytes, descriptor: int) -> bool:
+        """One read, so that no second look at the file is needed: what is newer than the scan goes out under the
+        scan's mtime, and the next sync sends it again."""
+        size = entry.size
+        data = os.read(descriptor, size + 1)
+        if len(data) != size:
+            return False
+        head = tar.header(name, entry.mode, size, entry.mtime_ns, tar.REGULAR)
+        self._outlet.put(tar.pax_mtime(entry.mtime_ns) + head + data + tar.padding(size))
+        self._moved(size)
+        return True
+
+    def _large(self, entry: Entry, name: bytes, descriptor: int) -> bool:
+        head = tar.header(name, entry.mode, entry.size, entry.mtime_ns, tar.REGULAR)
+        self._outlet.put(tar.pax_mtime(entry.mtime_ns) + head)
+        read = self._stream(descriptor, entry.size)
         after = os.fstat(descriptor)
-        grown_only = after.st_size > size  # a log being appended to: what went out is a whole prefix
-        return read == size and (after.st_mtime_ns == mtime_ns or grown_only)
+        grown_only = after.st_size > entry.size  # a log being appended to: what went out is a whole prefix
+        return read == entry.size and (after.st_mtime_ns == entry.mtime_ns or grown_only)
 
     def _stream(self, descriptor: int, size: int) -> int:
         """`size` bytes whatever the file does: cut where it grew, filled with zeros where it shrank."""
@@ -193,15 +198,15 @@ class StagedFilesOut(FilesOut):
         for entry in entries:
             if entry.kind != "f":
                 self.folder_or_link(entry)
-            elif not self._staged(entry.path, last=False):
+            elif not self._staged(entry, last=False):
                 again.append(entry)
         for attempt in range(2, MAX_TRIES + 1):
-            again = [one for one in again if not self._staged(one.path, last=attempt == MAX_TRIES)]
+            again = [one for one in again if not self._again(one, last=attempt == MAX_TRIES)]
 
     def member(self, name: str, data: bytes) -> None:
         """A small file of ours inside the stage folder."""
         head = tar.header(self._stage + b"/" + encoded(name), 0o600, len(data), 0, tar.REGULAR)
-        self._outlet.put(head, data, tar.padding(len(data)))
+        self._outlet.put(head + data + tar.padding(len(data)))
 
     def end(self) -> None:
         """Close the archive with the member that says it is whole."""
@@ -211,20 +216,26 @@ class StagedFilesOut(FilesOut):
     def _local(self, path: str) -> str:
         return self._single or super()._local(path)
 
-    def _staged(self, path: str, *, last: bool) -> bool:
+    def _again(self, entry: Entry, *, last: bool) -> bool:
+        try:
+            found = os.lstat(self._local(entry.path))
+        except OSError:
+            return True  # gone
+        return self._staged(entry_of(entry.path, found), last=last)
+
+    def _staged(self, entry: Entry, *, last: bool) -> bool:
         """Send one file; False when it changed while being read and should be tried again."""
         self._count += 1
         name = b"%b/%d" % (self._stage, self._count)
-        whole = self._file(path, name)
+        whole = self._file(entry, name)
         if whole is None:
             return True
-        if not whole and not last:
-            return False
-        self._outlet.put(tar.header(encoded(path), 0o644, 0, 0, tar.HARD_LINK, name))
-        self.sent.files += 1
-        if not whole:
-            self.sent.restless.append(path)
-        return True
+        if whole or (last and entry.size > BATCH):  # a small one that did not come whole was not sent at all
+            self._outlet.put(tar.header(encoded(entry.path), 0o644, 0, 0, tar.HARD_LINK, name))
+            self.sent.files += 1
+        if last and not whole:
+            self.sent.restless.append(entry.path)
+        return whole or last
 
 
 def nul_list(paths: Sequence[str]) -> bytes:

@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from gpucloud.remote.manifest import NS, decoded
@@ -23,7 +24,8 @@ MAX_META = 1 << 20  # a name, or the pax records of one file
 LAYOUT = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12x")
 MAGIC = b"ustar\x0000"
 NOBODY = b"0000000\0"
-BLANK_SUM = b"        "
+REST = MAGIC + bytes(64) + NOBODY + NOBODY + bytes(167)
+REST_SUM = sum(REST) + 8 * 32  # the checksum field itself counts as blanks
 
 
 def padding(size: int) -> bytes:
@@ -35,13 +37,14 @@ def raw_header(name: bytes, mode: int, size: int, mtime_s: int, kind: bytes, lin
     """One header block; `name` and `link` at most 100 bytes."""
     size_field = b"%011o\0" % size if size <= MAX_OCTAL_SIZE else b"\x80" + size.to_bytes(11, "big")
     time_field = b"%011o\0" % min(max(mtime_s, 0), MAX_OCTAL_TIME)
-    block = LAYOUT.pack(
-        name, b"%07o\0" % mode, NOBODY, NOBODY, size_field, time_field, BLANK_SUM,
-        kind, link, MAGIC, b"", b"", NOBODY, NOBODY, b"",
-    )  # fmt: skip
-    # adler32's low half is 1 + the sum of the bytes, modulo 65521: much faster than sum() while that is not reached
-    total = (zlib.adler32(block) & 0xFFFF) - 1 if len(name) + len(link) < 100 else sum(block)
-    return block[:148] + b"%06o\0 " % total + block[156:]
+    front = name.ljust(100, b"\0") + b"%07o\0" % mode + NOBODY + NOBODY + size_field + time_field
+    back = kind + link.ljust(100, b"\0")
+    return front + b"%06o\0 " % (_sum(front) + _sum(back) + REST_SUM) + back + REST
+
+
+def _sum(data: bytes) -> int:
+    """The sum of the bytes. adler32's low half is that + 1 modulo 65521, and much faster than sum()."""
+    return (zlib.adler32(data) & 0xFFFF) - 1 if len(data) <= 256 else sum(data)
 
 
 def header(name: bytes, mode: int, size: int, mtime_ns: int, kind: bytes, link: bytes = b"") -> bytes:
@@ -70,7 +73,12 @@ def pax_mtime(mtime_ns: int) -> bytes:
     if length >= 100:
         length += 1
     record = b"%d%b" % (length, record)
-    return raw_header(b"pax", 0o644, len(record), 0, PAX) + record + padding(len(record))
+    return _pax_header(len(record)) + record + padding(len(record))
+
+
+@lru_cache(maxsize=64)
+def _pax_header(size: int) -> bytes:
+    return raw_header(b"pax", 0o644, size, 0, PAX)
 
 
 @dataclass(frozen=True)
