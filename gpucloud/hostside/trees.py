@@ -16,6 +16,7 @@ from gpucloud.remote.checksum import digest
 from gpucloud.remote.codec import Unpacked, best_codec, packer
 from gpucloud.remote.manifest import Entry, decoded, entry_of, records, scan
 from gpucloud.remote.packing import FilesOut, Outlet
+from gpucloud.remote.scripts import template_dir
 
 PIECE = 1 << 18
 WHOLE = "end"  # the member that says a stream came whole
@@ -78,6 +79,31 @@ def pull(call: Call) -> None:
         call.complain(f"tar: {name}: file changed as we read it")
 
 
+def blocks(call: Call) -> None:
+    """Changed blocks of large files: the same program that other machines run with their python3."""
+    import importlib.util
+
+    path = template_dir() / "remote" / "blocks.py"
+    spec = importlib.util.spec_from_file_location("gpucloud_blocks", path)
+    assert spec is not None and spec.loader is not None
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    root = call.path(call.arguments["root"])
+    call.begin()
+    with contextlib.suppress(EOFError):
+        program.serve(call.lines(), Replies(call), os.fsencode(root))
+
+
+class Replies:
+    """stdout for a program that writes and flushes."""
+
+    def __init__(self, call: Call) -> None:
+        self.write = call.say
+
+    def flush(self) -> None:
+        """Everything is out already."""
+
+
 def hash_files(call: Call) -> None:
     """`SHA256  PATH` of each path of stdin."""
     root = call.path(call.arguments["root"])
@@ -132,6 +158,8 @@ def _extract(call: Call, root: Path, stage: str, codec: str) -> dict[str, list[s
         _place_members(root, stream)
         if not (folder / WHOLE).exists():
             raise Refused("the stream was cut")
+        if (folder / "last").exists():
+            shutil.rmtree(folder.parent / "parts", ignore_errors=True)
         return {name: _nul_list(folder / name) for name in ("gone", "gone-folders")}
     except (EOFError, tar.Damaged) as error:
         raise Refused(f"the stream was cut: {error}") from None

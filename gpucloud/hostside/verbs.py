@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -74,6 +75,10 @@ class Call:
             parts.append(data)
         return b"".join(parts)
 
+    def lines(self) -> io.BufferedReader:
+        """The rest of stdin as a file with lines."""
+        return io.BufferedReader(_Raw(self), 1 << 18)
+
     def read_line(self) -> bytes:
         """One line without its newline; None-like empty when stdin ends first."""
         line = b""
@@ -85,6 +90,21 @@ class Call:
         line, _, rest = line.partition(b"\n")
         self._ahead = rest + self._ahead
         return line
+
+
+class _Raw(io.RawIOBase):
+    """Stdin of a call as a raw file."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._call.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def serve_verb(
@@ -103,6 +123,7 @@ def serve_verb(
         "part": trees.part,
         "pull": trees.pull,
         "hash": trees.hash_files,
+        "blocks": trees.blocks,
         "start": runs.start,
         "follow": runs.follow,
         "signal": runs.signal_run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from gpucloud.core.errors import SyncError, UsageError
 from gpucloud.core.wire import Transport
+from gpucloud.remote.blocks import Blocks, BlocksSent, takes_blocks
 from gpucloud.remote.checksum import unlike
 from gpucloud.remote.codec import accepted_codecs
 from gpucloud.remote.difference import Difference, difference
@@ -114,19 +116,41 @@ class _Push:
         if not self.todo and not self.here.unreadable:
             self.talk.process.write(b"done\n")  # nobody needs to wait for the answer
             return SyncReport(same=self.todo.same, skipped=tuple(self.here.skipped))
-        sent, wire_bytes = self._send(self.todo.send)
+        large = [one for one in self.todo.send if takes_blocks(one, self.head)]
+        with contextlib.ExitStack() as stack:
+            blocks = Blocks(self.transport, self._root_there(), self.counter) if large else None
+            if blocks is not None:
+                stack.callback(blocks.close)
+                if not blocks.usable():
+                    large, blocks = [], None
+            names = {one.path for one in large}
+            sent, wire_bytes = self._send([one for one in self.todo.send if one.path not in names], bool(large))
+            if blocks is not None:
+                blocks.push([(self._local(one), one) for one in large], self.more)
+        done = blocks.sent if blocks is not None else BlocksSent()
         self._complain(sent)
         return SyncReport(
-            files=sent.files,
+            files=sent.files + len(large),
             bytes=sum(one.size for one in self.todo.send if one.kind == "f"),
             deleted=len(self.todo.gone) + len(self.todo.gone_folders),
             same=self.todo.same,
-            wire_bytes=wire_bytes,
-            changed_while_read=tuple(sent.restless),
+            wire_bytes=wire_bytes + done.wire_bytes,
+            blocks=done.blocks,
+            changed_while_read=(*sent.restless, *done.restless),
             skipped=tuple(self.here.skipped),
         )
 
-    def _send(self, entries: list[Entry]) -> tuple[Sent, int]:
+    def _root_there(self) -> str:
+        """The folder there that paths of entries are relative to."""
+        if self.head["as"] != "named":
+            return self.remote
+        above, slash, _ = self.remote.rstrip("/").rpartition("/")
+        return above or slash or "."
+
+    def _local(self, entry: Entry) -> str:
+        return self.source.file or os.path.join(self.source.root, entry.path)
+
+    def _send(self, entries: list[Entry], more_follows: bool) -> tuple[Sent, int]:
         """The tar stream and the deletions."""
         swaps = " ".join(octal(encoded(path)).replace(" ", "\\0040") for path in self.todo.swaps)
         self._write(f"send {swaps}\n".encode())
@@ -137,6 +161,8 @@ class _Push:
             if not self.here.unreadable and not files.sent.unreadable:
                 files.member("gone", nul_list(self.todo.gone))
                 files.member("gone-folders", nul_list(self.todo.gone_folders))
+            if not more_follows:
+                files.member("last", b"")  # no large file waits for what an interrupted push left of it
             files.end()
             outlet.finish()
             self.talk.process.end_input()

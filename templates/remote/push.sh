@@ -27,6 +27,7 @@ done
 extract "$stage"
 if [ -s "$stage/gone" ]; then xargs -0 rm -f <"$stage/gone" || exit 73; fi
 if [ -s "$stage/gone-folders" ]; then xargs -0 rmdir <"$stage/gone-folders" 2>/dev/null; fi
+if [ -e "$stage/last" ]; then rm -rf .gpucloud-stage/parts; fi
 rm -rf "$stage"
 if [ -d .gpucloud-stage ]; then
     rmdir .gpucloud-stage 2>/dev/null
