@@ -3,13 +3,14 @@
 # Variables: run, offset, wait.
 if [ ! -d "$run" ]; then begin limit=0; echo "gpucloud-status none - 0 - -" >&2; exit 0; fi
 limit() {
-    limit=$(first "$run/cap")
-    if [ -s "$run/capped" ]; then limit=$(first "$run/capped"); fi
+    first "$run/cap"
+    if [ -s "$run/capped" ]; then first "$run/capped"; fi
+    limit=$word
 }
 limit
 begin "limit=$limit"
 rest() { if [ -r "$run/log" ]; then tail -c "+$((offset + 1))" "$run/log"; fi; }
-if [ -z "$wait" ]; then tell "$run" | { read -r line; rest; echo "gpucloud-status $line" >&2; }; exit 0; fi
+if [ -z "$wait" ]; then tell "$run"; rest; echo "gpucloud-status $line" >&2; exit 0; fi
 if [ -s "$run/exit" ] || ! alive "$run"; then rest
 elif [ "$limit" != 0 ] && [ "$offset" -ge "$limit" ]; then # nothing more comes, but perhaps the mark and the end
     while alive "$run"; do
@@ -29,7 +30,7 @@ else
         while sleep $pause; do pause=1; if [ -s "$run/exit" ] || ! alive "$run"; then kill "$ended"; fi; done >/dev/null 2>&1 &
         guard=$!
         # tail takes overlayfs for a remote file system and polls it, so the interval is the latency there
-        tail -c "+$((offset + 1))" -s 0.02 -f --pid="$ended" "$run/log"
+        tail -c "+$((offset + 1))" -s 0.01 -f --pid="$ended" "$run/log"
         kill "$ended" "$guard" 2>/dev/null;;
     *)
         while :; do
@@ -41,4 +42,5 @@ else
         done;;
     esac
 fi
-echo "gpucloud-status $(tell "$run")" >&2
+tell "$run"
+echo "gpucloud-status $line" >&2

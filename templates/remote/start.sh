@@ -15,14 +15,9 @@ if ! mkdir "$run" 2>/dev/null; then
 fi
 # Blanks that are overwritten in place at the end: a disk that is full by then must not cost the exit code.
 { : >"$run/log" && echo '                ' >"$run/exit.new" && echo '                ' >"$run/ended" &&
-    echo "$cap" >"$run/cap" && date +%s >"$run/started"; } || { rm -rf "$run"; exit 73; }
+    echo "$cap" >"$run/cap" && date +%s >"$run/started" 2>/dev/null; } || { rm -rf "$run"; exit 73; }
 cd "$work" || exit 73
 # Never `&`: a background job of a shell without job control has SIGINT ignored for good.
-if have setsid && setsid -f true 2>/dev/null; then how=setsid
-elif have python3 && python3 -c '' 2>/dev/null; then how=python
-elif have perl; then how=perl
-else rm -rf "$run"; die 'neither setsid, python3 nor perl: command not found'
-fi
 detach() {
     case $how in
         setsid) setsid -f "$@";;
@@ -30,7 +25,10 @@ detach() {
         perl) perl -e 'use POSIX; fork and exit; setsid(); exec @ARGV' "$@";;
     esac
 }
-ready=$(printf '%s\n' "$job" |
-    detach sh -c "$run_sh$supervise_sh" gpucloud-run "$run" "$how" "$tty" "$session_py" 2>/dev/null)
-if [ "$ready" != ready ]; then rm -rf "$run"; die 'the supervisor did not start'; fi
-echo ok
+for how in setsid python perl; do # busybox has a setsid that cannot fork
+    ready=$(printf '%s\n' "$job" |
+        detach sh -c "$run_sh$supervise_sh" gpucloud-run "$run" "$how" "$tty" "$session_py" 2>/dev/null)
+    if [ "$ready" = ready ]; then echo ok; exit 0; fi
+done
+rm -rf "$run"
+die 'the supervisor did not start: neither setsid, python3 nor perl: command not found'

@@ -1,4 +1,4 @@
 # status: one status line per run, in order. Variables: runs (quoted words).
 begin
 eval "set -- $runs"
-for run; do tell "$run"; done
+for run; do tell "$run"; echo "$line"; done

@@ -5,7 +5,9 @@ trap '' HUP INT
 job=$(cat)
 exec </dev/null 2>/dev/null
 set -f
-echo $$ >"$run/sup" && born $$ >"$run/born" && boot >"$run/boot" || exit 73
+born $$
+me=$ticks
+echo "$now_booted" >"$run/boot" && echo "$me" >"$run/born" && echo $$ >"$run/sup" || exit 73
 mkfifo "$run/live" && exec 5<>"$run/live" # who reads it sees its end when this process ends, however it does
 echo ready
 exec >/dev/null
@@ -24,13 +26,14 @@ case ${SHELL##*/} in bash | zsh | ksh) login=$SHELL flag=-lc profile=;;
 esac
 inner=$profile'exec >>"$0/log" 2>&1; job=$(cat <&3); exec 3<&-; cd "$1"; eval "$job"'
 inner_tty=$profile'exec >&4 2>&4 4>&-; job=$(cat <&3); exec 3<&-; cd "$1"; eval "$job"'
-announce='echo $$ >"$0/pid.new"; mv "$0/pid.new" "$0/pid"; '
+announce='echo $$ >"$0/pid"; '
 
 # The log may grow past its cap between two looks; it is cut back to the cap and a mark, and stays so.
-cap=$(first "$run/cap")
+first "$run/cap"; cap=$word
 hold_log() {
+    if [ "$cap" = 0 ]; then return; fi
     size=$(wc -c <"$run/log")
-    if [ "$cap" -gt 0 ] && [ "$size" -gt "$cap" ]; then
+    if [ "$size" -gt "$cap" ]; then
         mark="
 [gpucloud: the log has reached its cap of $cap bytes; what the run prints from here on is dropped]
 "
@@ -44,7 +47,9 @@ hold_log() {
     fi
 }
 watch_log() {
-    while sleep "$pause" && [ "$(born $$)" = "$(first "$run/born")" ]; do
+    while sleep "$pause"; do
+        born $$
+        if [ "$ticks" != "$me" ]; then break; fi
         hold_log
         if [ "$size" -gt $((cap / 2)) ]; then pause=1; else pause=5; fi
     done
@@ -61,7 +66,7 @@ else
     # `script` gives the job a terminal and passes its exit code on; SHELL is what it runs its command with
     export GPUCLOUD_TTY_RUN="$run" GPUCLOUD_TTY_SHELL="$SHELL" GPUCLOUD_TTY_INNER="$inner_tty" \
         GPUCLOUD_TTY_LOGIN="$login" GPUCLOUD_TTY_FLAG="$flag" GPUCLOUD_TTY_START='
-        echo $$ >"$GPUCLOUD_TTY_RUN/pid.new"; mv "$GPUCLOUD_TTY_RUN/pid.new" "$GPUCLOUD_TTY_RUN/pid"
+        echo $$ >"$GPUCLOUD_TTY_RUN/pid"
         SHELL=$GPUCLOUD_TTY_SHELL run=$GPUCLOUD_TTY_RUN inner=$GPUCLOUD_TTY_INNER
         login=$GPUCLOUD_TTY_LOGIN flag=$GPUCLOUD_TTY_FLAG; export SHELL
         unset GPUCLOUD_TTY_RUN GPUCLOUD_TTY_SHELL GPUCLOUD_TTY_INNER GPUCLOUD_TTY_LOGIN GPUCLOUD_TTY_FLAG
