@@ -158,8 +158,8 @@ class Blocks:
                 return
             data = os.pread(descriptor, BLOCK, number * BLOCK)
             self._say(talk, b"put %d %d\n" % (number * BLOCK, len(data)) + data)
+            self._counter.moved(len(data))
             with lock:
-                self._counter.moved(len(data))
                 self.sent.blocks += 1
                 self.sent.wire_bytes += len(data)
 

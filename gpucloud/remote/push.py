@@ -10,13 +10,14 @@ from pathlib import Path
 
 from gpucloud.core.errors import SyncError, UsageError
 from gpucloud.core.wire import Transport
-from gpucloud.remote.blocks import Blocks, BlocksSent, takes_blocks
+from gpucloud.remote.blocks import Blocks, BlocksSent, extra_connections, takes_blocks
 from gpucloud.remote.checksum import unlike
 from gpucloud.remote.codec import accepted_codecs
 from gpucloud.remote.difference import Difference, difference
 from gpucloud.remote.ignore import Ignores
 from gpucloud.remote.manifest import Entry, Scan, encoded, entry_of, scan
 from gpucloud.remote.packing import Outlet, Sent, StagedFilesOut, nul_list
+from gpucloud.remote.parts import Parts, shared_out
 from gpucloud.remote.report import Counter, Progress, SyncReport, SyncRules
 from gpucloud.remote.talk import Talk
 from gpucloud.remote.verbs import Argument, octal
@@ -156,8 +157,9 @@ class _Push:
         self._write(f"send {swaps}\n".encode())
         outlet = Outlet(self.head["codec"], self._write)
         files = StagedFilesOut(self.source.root, self.head["stage"], outlet, self.counter.moved, self.source.file)
+        wire_bytes = 0
         try:
-            files.write(entries)
+            wire_bytes = self._share_out(files, entries)
             if not self.here.unreadable and not files.sent.unreadable:
                 files.member("gone", nul_list(self.todo.gone))
                 files.member("gone-folders", nul_list(self.todo.gone_folders))
@@ -172,7 +174,25 @@ class _Push:
             outlet.abandon()
         if not self.talk.ended_well():
             raise self.talk.failure()
-        return files.sent, outlet.wire_bytes
+        return files.sent, outlet.wire_bytes + wire_bytes
+
+    def _share_out(self, out: StagedFilesOut, entries: list[Entry]) -> int:
+        """Write all of `entries`, over more connections where that pays; returns the packed bytes of those."""
+        size = sum(one.size for one in entries if one.kind == "f")
+        with extra_connections(self.transport, size, None if self.source.leaf else self.more) as extra:
+            if not extra:
+                out.write(entries)
+                return 0
+            parts = Parts(self.source.root, self.remote, self.head["stage"], self.counter.moved)
+            first, *others = shared_out([one for one in entries if one.kind == "f"], len(extra) + 1)
+            parts.start(extra, others)
+            try:
+                out.write(first)
+            finally:
+                wire_bytes = parts.join(out.sent)
+            # folders last: a read-only one must not close before its files are in
+            out.write([one for one in entries if one.kind != "f"])
+            return wire_bytes
 
     def _write(self, data: bytes) -> None:
         said = self.talk.complaints_so_far()

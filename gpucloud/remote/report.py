@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,10 +49,13 @@ class Counter:
         self._progress = progress
         self.total = total
         self.done = 0
+        self._lock = threading.Lock()
         self.moved(0)
 
     def moved(self, count: int) -> None:
         """`count` more bytes are done."""
-        self.done += count
-        if self._progress is not None:
+        if self._progress is None:
+            return
+        with self._lock:  # several connections count
+            self.done += count
             self._progress(self.done, max(self.total, self.done))

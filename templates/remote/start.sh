@@ -5,7 +5,7 @@ job=$(cat)
 case $job in *'#gpucloud-end') ;; *) die 'the job was cut';; esac
 begin
 case $run in /*) ;; *) run=$PWD/$run;; esac
-mkdir -p "${run%/*}" "$work" || exit 73
+if [ ! -d "${run%/*}" ] || [ ! -d "$work" ]; then mkdir -p "${run%/*}" "$work" || exit 73; fi
 if ! mkdir "$run" 2>/dev/null; then
     if [ ! -d "$run" ]; then mkdir "$run" || exit 73; fi # says why
     n=0

@@ -113,6 +113,58 @@ def test_several_connections_on_a_long_line(machine, source, monkeypatch):
     assert same(model(source), model(machine.home / "work"))
 
 
+def test_many_files_over_several_connections(machine, source, monkeypatch):
+    monkeypatch.setattr(blocks, "LONG_LINE_S", 0.0)
+    for number in range(100):
+        folder = source / f"folder {number % 7}" / "deep"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}").write_bytes(os.urandom(60_000))
+    (source / "folder 1" / "deep").chmod(0o500)
+    os.symlink("deep", source / "folder 2" / "link")
+    opened = []
+
+    def more():
+        opened.append(type(machine)(machine.home))
+        return opened[-1]
+
+    seen = []
+    report = push(machine, source, "work", more=more, progress=lambda *both: seen.append(both))
+    assert (report.files, len(opened)) == (102, 6)
+    assert seen[-1][0] == seen[-1][1]
+    assert push(machine, source, "work").files == 0
+    assert not (machine.home / "work" / ".gpucloud-stage").exists()
+    (source / "folder 1" / "deep").chmod(0o700)
+    (machine.home / "work" / "folder 1" / "deep").chmod(0o700)
+
+
+def test_a_part_that_fails_fails_the_push(machine, source, monkeypatch):
+    monkeypatch.setattr(blocks, "LONG_LINE_S", 0.0)
+    for number in range(100):
+        (source / f"{number}").write_bytes(os.urandom(60_000))
+    (machine.home / "work").mkdir()
+    (machine.home / "work" / "extra").write_text("x")
+
+    class Broken(type(machine)):
+        def run(self, command, *, tty=False):
+            process = super().run(command, tty=tty)
+            write, sent = process.write, []
+
+            def cut(data):
+                sent.append(len(data))
+                if sum(sent) > 1_000_000:
+                    raise BrokenPipeError
+                write(data)
+
+            process.write = cut
+            return process
+
+    with pytest.raises(SyncError):
+        push(machine, source, "work", more=lambda: Broken(machine.home))
+    assert (machine.home / "work" / "extra").exists()
+    push(machine, source, "work")
+    assert not (machine.home / "work" / "extra").exists()
+
+
 def test_a_single_large_file(machine, source):
     push(machine, model(source), "new/weights.bin")
     assert same(model(source), machine.home / "new/weights.bin")
