@@ -194,6 +194,8 @@ def _follow_on(call: Call, run: Path, log: int, offset: int, most: int) -> int:
             moved_at = now
         if now - looked_at > ALIVE_LOOK_S:
             looked_at = now
+            if call.machine.gone.is_set():
+                return offset
             if not alive(run) and not os.path.exists(exit_file):
                 return _send_log(call, log, offset, most)
             if most and offset >= most and limit(run) != most:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -11,7 +12,8 @@ from gpucloud.core.wire import START_MARK
 
 
 class Machine(Protocol):
-    """What the verbs need to know about the machine they run on. `environment` is that of its jobs."""
+    """What the verbs need to know about the machine they run on. `environment` is that of its jobs; `gone` is set
+    when the client of this call has left."""
 
     @property
     def id(self) -> str: ...
@@ -21,6 +23,9 @@ class Machine(Protocol):
 
     @property
     def environment(self) -> Mapping[str, str]: ...
+
+    @property
+    def gone(self) -> threading.Event: ...
 
 
 class Refused(Exception):

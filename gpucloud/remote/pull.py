@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +31,6 @@ def pull(
     mirror: bool = False,
     checksum: bool = False,
     progress: Progress | None = None,
-    more: Callable[[], Transport] | None = None,
 ) -> SyncReport:
     """Copy what is at `remote` to `local`; with `mirror` also delete what only `local` has.
 

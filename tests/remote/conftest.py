@@ -135,6 +135,7 @@ class EmbeddedMachine:
     home: Path
     id: str = "machine-test"
     environment: dict[str, str] = field(default_factory=lambda: {"PATH": os.environ["PATH"]})
+    gone: threading.Event = field(default_factory=threading.Event)
     dialect: str = "embedded"
     base_dir: str = "gpucloud/test-aaaaaaaa"
 
