@@ -6,7 +6,10 @@
 #   sync                            -> ok NL, when all before is written
 #   done SIZE MODE MTIME_NS N, path -> ok NL, the place has become the file
 import hashlib, os, shutil, sys, threading
+
 FICLONE = 0x40049409
+
+
 def read_exactly(source, count):
     data = b""
     while len(data) < count:
@@ -15,23 +18,30 @@ def read_exactly(source, count):
             raise EOFError
         data += piece
     return data
+
+
 def place_of(root, path):
     folder = os.path.join(root, b".gpucloud-stage/parts")
     if not os.path.isdir(folder):
         os.makedirs(folder)
     return os.path.join(folder, hashlib.sha256(path).hexdigest().encode())
+
+
 def copy(source, target, failed):
     new = target + b".new"
     try:
         with open(source, "rb") as s, open(new, "wb") as t:
             try:
                 import fcntl
+
                 fcntl.ioctl(t.fileno(), FICLONE, s.fileno())
             except (OSError, ImportError):
                 shutil.copyfile(source, new)
         os.rename(new, target)
     except OSError as e:
         failed.append(e)
+
+
 def serve(source, target, root):
     place = None
     while True:
@@ -75,7 +85,7 @@ def serve(source, target, root):
             at, data = numbers[0], read_exactly(source, numbers[1])
             os.lseek(place, at, os.SEEK_SET)
             while data:
-                data = data[os.write(place, data):]
+                data = data[os.write(place, data) :]
         elif word == b"done":
             size, mode, mtime_ns, count = numbers
             path = os.path.join(root, read_exactly(source, count))
@@ -93,6 +103,8 @@ def serve(source, target, root):
         if word in (b"done", b"sync"):
             target.write(b"ok\n")
             target.flush()
+
+
 if __name__ == "__main__":
     try:
         serve(sys.stdin.buffer, sys.stdout.buffer, b".")
