@@ -51,19 +51,19 @@ class Outlet:
         self._thread.start()
 
     def _work(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            self._out(self._packer.compress, batch)  # after an error too, so that `put` never blocks
+        self._out(lambda _: self._packer.flush(), b"")
+
+    def _out(self, pack: Callable[[bytes], bytes], batch: bytes) -> None:
+        if self._error is not None:
+            return
         try:
-            while (batch := self._batches.get()) is not None:
-                self._out(self._packer.compress(batch))
-            self._out(self._packer.flush())
+            if data := pack(batch):
+                self.wire_bytes += len(data)
+                self._send(data)
         except BaseException as error:
             self._error = error
-            while self._batches.get() is not None:
-                pass
-
-    def _out(self, data: bytes) -> None:
-        if data:
-            self.wire_bytes += len(data)
-            self._send(data)
 
     def put(self, data: bytes) -> None:
         """Add bytes to the stream."""

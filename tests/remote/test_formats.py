@@ -219,3 +219,16 @@ def test_gnu_tar_and_busybox_read_what_we_write(tmp_path):
     target.mkdir()
     subprocess.run(["tar", "-xpof", "-"], input=out.getvalue(), cwd=target, check=True)
     assert scan(str(target)).entries == scan(str(source)).entries
+
+
+@pytest.mark.parametrize("size", [0, 10, 3_000_000])
+def test_an_outlet_whose_line_is_gone_says_so_and_ends(size):
+    def refuse(_data: bytes) -> None:
+        raise BrokenPipeError
+
+    outlet = Outlet("zstd", refuse)
+    with pytest.raises(BrokenPipeError):
+        for _ in range(20):
+            outlet.put(os.urandom(size))
+        outlet.finish()
+    outlet.abandon()
