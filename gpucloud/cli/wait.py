@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from gpucloud.cli.options import current
 from gpucloud.cli.outside import context, dial
 from gpucloud.cli.run import _finish
 
@@ -22,7 +21,6 @@ def wait(
     from gpucloud.flows.run_events import find_run
     from gpucloud.flows.session import pull_outputs
 
-    assert current() is not None
     with context() as ctx:
         found, error = find_run(ctx, run), None
         try:
