@@ -30,8 +30,9 @@ def home() -> Home:
 def context() -> Iterator[Context]:
     """The flows' outside, with the journal open."""
     from gpucloud.flows.context import Clouds, Context, Waits
-    from gpucloud.flows.over_ssh import OverSsh, public_key
+    from gpucloud.flows.over_ssh import OverSsh, dialer, public_key
     from gpucloud.providers.site import Site
+    from gpucloud.remote.scripts import template_dir
     from gpucloud.state.journal import Journal
 
     place = home()
@@ -40,7 +41,7 @@ def context() -> Iterator[Context]:
         yield Context(
             home=place,
             journal=journal,
-            clouds=Clouds(Site(place.root, place.home_id(), dict(os.environ))),
+            clouds=Clouds(Site(place.root, place.home_id(), dict(os.environ), template_dir(), dialer(place))),
             readiness=OverSsh(place),
             public_key=lambda: public_key(place),
             narrate=narrate,

@@ -191,6 +191,38 @@ class TellsQuotas(Protocol):
 
     def quotas(self, regions: Sequence[str] = ()) -> Sequence[Quota]: ...
 
+    def quota_needs(self, offer: Offer) -> Mapping[str, float]:
+        """How much of which quota one machine of this offer takes, by `Quota.name`; no network."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a launch will use and make, told without network or the cloud's library.
+
+    `image` is the name or the lookup that finds it; `resources` are (kind, name) of everything that will be
+    made; `notes` are sentences for the plan (an identity that a guard needs, an ingress that stays, ...).
+    """
+
+    image: str = ""
+    ssh_user: str = ""
+    resources: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class TellsOutline(Protocol):
+    """A cloud that says what a launch will use and make."""
+
+    def outline(self, spec: LaunchSpec) -> Outline: ...
+
+
+@runtime_checkable
+class Warms(Protocol):
+    """A cloud whose library takes long to load: called on another thread while the plan is on screen."""
+
+    def warm(self) -> None: ...
+
 
 @dataclass(frozen=True)
 class Guard:

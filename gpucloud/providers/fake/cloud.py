@@ -129,6 +129,10 @@ class FakeProvider:
         names = sorted({row[1] for row in TYPES if row[1]})
         return [Quota(region, name, 8, 0) for region in regions or tuple(ZONES) for name in names]
 
+    def quota_needs(self, offer: Offer) -> Mapping[str, float]:
+        """One of the GPU's own quota per GPU."""
+        return {offer.accelerator: offer.accelerator_count} if offer.accelerator else {}
+
     def stop(self, resource: Resource) -> None:
         """Switched off at once."""
         self._change("stop", resource, state="stopped")
