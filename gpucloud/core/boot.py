@@ -14,7 +14,7 @@ from gpucloud.core.errors import GpucloudError
 from gpucloud.core.names import is_deployment_id
 from gpucloud.core.proof import is_token
 
-MAX_BYTES = 12 * 1024  # EC2 takes 16 KiB, before base64
+MAX_BYTES = 12 * 1024 - 64  # EC2 takes 16 KiB before base64; a first line for cloud-init may be added
 _WORD = re.compile(r"@([A-Z_]+)@")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _INSTANCE = re.compile(r"[A-Za-z0-9._-]{0,128}")

@@ -4,13 +4,13 @@
 # has for good once that was reached). Results are left in variables: a subshell would cost a fork each.
 # first FILE: its first word in $word
 first() {
-    word=
+    word=''
     if [ -r "$1" ]; then read -r word _ <"$1"; fi
     word=${word:--}
 }
 # born PID: its start time in $ticks, so that a recycled pid is not taken for ours
 born() {
-    stat= ticks=-
+    stat='' ticks=-
     if [ -r "/proc/$1/stat" ]; then read -r stat <"/proc/$1/stat"; fi
     set -- ${stat##*) } -
     case $1 in [ZX]) ticks=dead; return;; esac # nobody has fetched its exit code: many containers' pid 1 never does
