@@ -8,7 +8,26 @@ from pathlib import Path
 
 import pytest
 
-FOREIGN = ("AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "ARM_", "LAMBDA_", "GPUCLOUD_")
+FOREIGN = (
+    "AWS_",
+    "GOOGLE_",
+    "GCLOUD_",
+    "CLOUDSDK_",
+    "GCE_METADATA_",
+    "AZURE_",
+    "ARM_",
+    "IDENTITY_",
+    "IMDS_",
+    "MSI_",
+    "BOTO_",
+    "LAMBDA_",
+    "GPUCLOUD_",
+)
+NOBODY = {  # no credential of the user's is found, and no metadata service is asked whether this is a cloud machine
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "NO_GCE_CHECK": "true",
+    "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -16,9 +35,20 @@ def own_world(monkeypatch, tmp_path_factory, request):
     """`GPUCLOUD_HOME` in a folder of this test, and none of the user's cloud variables."""
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv(
-        "GPUCLOUD_HOME", str(tmp_path_factory.getbasetemp() / f"home-{abs(hash(request.node.nodeid)):x}")
-    )
+    base = tmp_path_factory.getbasetemp()
+    for name, value in {**NOBODY, **nowhere(base / "nobody")}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GPUCLOUD_HOME", str(base / f"home-{abs(hash(request.node.nodeid)):x}"))
+
+
+def nowhere(folder: Path) -> dict[str, str]:
+    """Variables that let every SDK look for the user's files where there are none."""
+    return {
+        "AWS_CONFIG_FILE": str(folder / "aws-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "aws-credentials"),
+        "CLOUDSDK_CONFIG": str(folder / "gcloud"),
+        "AZURE_CONFIG_DIR": str(folder / "azure"),
+    }
 
 
 def leftovers(folder: Path) -> list[str]:

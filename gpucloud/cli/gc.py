@@ -51,7 +51,7 @@ def gc(
                 confirm("Some belong to other homes and may be in use. Remove those too?", yes=False)
         result = flow.listed(planned) if dry_run or not doomed else flow.gc(ctx, planned)
         body = result.as_json()
-        notes = [f"Not asked: {place['cloud']} {place['region']}: {place['reason']}" for place in body["unscanned"]]
+        notes = unscanned_notes(body["unscanned"])
         notes.append(
             f"Asked {plural(len(body['scanned']), 'region')}, removed {plural(len(body['removed']), 'thing')}."
         )
@@ -59,3 +59,12 @@ def gc(
         show(view, current().output)
         if result.error is not None:
             raise result.error
+
+
+def unscanned_notes(places: list[dict[str, str | None]]) -> list[str]:
+    """Regions with their reason; clouds that were never used and cannot be asked share one short line."""
+    never = [place["cloud"] for place in places if not place["region"]]
+    notes = [f"Not asked: {place['cloud']} {place['region']}: {place['reason']}" for place in places if place["region"]]
+    if never:
+        notes.append(f"Not asked: {', '.join(map(str, never))} (never used here; `gpucloud check` says why).")
+    return notes

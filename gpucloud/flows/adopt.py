@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gpucloud.core.cloud import Resource
+from gpucloud.core.cloud import Resource, Scan
 from gpucloud.core.deployments import Present
 from gpucloud.core.errors import GpucloudError
 from gpucloud.core.events import Draft
@@ -13,6 +13,7 @@ from gpucloud.core.names import is_deployment_id, name_of
 from gpucloud.core.offers import Offer
 from gpucloud.core.records import offer_record, resource_record
 from gpucloud.core.tags import deadline_of, is_of
+from gpucloud.flows.at_once import at_once
 from gpucloud.flows.context import Context
 
 
@@ -44,10 +45,15 @@ def _scan(ctx: Context) -> tuple[dict[str, list[Resource]], dict[str, str]]:
     found: dict[str, list[Resource]] = {}
     unscanned: dict[str, str] = {}
     home_id = ctx.home.home_id()
-    for cloud in ctx.clouds.usual():
+    clouds = ctx.clouds.usual()
+
+    def find(cloud: str) -> Scan:
+        ctx.clouds.identity(cloud)
+        return ctx.clouds.open(cloud).find(None)
+
+    for cloud, answer in zip(clouds, at_once(find, clouds, ctx.waits.cloud), strict=True):
         try:
-            ctx.clouds.identity(cloud)
-            scan = ctx.clouds.open(cloud).find(None)
+            scan = answer.get()
         except (GpucloudError, ImportError) as error:
             unscanned[cloud] = getattr(error, "message", str(error))
             continue

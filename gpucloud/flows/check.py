@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from gpucloud.core.answers import quota_json
 from gpucloud.core.cloud import Identity, Quota, TellsQuotas
-from gpucloud.core.errors import GpucloudError
+from gpucloud.core.errors import GpucloudError, WaitTimeout
+from gpucloud.flows.at_once import Answer, at_once
 from gpucloud.flows.context import Context
 from gpucloud.providers.registry import known_clouds
 
@@ -42,8 +42,14 @@ class CloudCheck:
 def check(ctx: Context, clouds: Sequence[str] = ()) -> list[CloudCheck]:
     """Ask them all at once, in the order given; without names, every cloud that gpucloud knows of."""
     wanted = tuple(clouds) or tuple(dict.fromkeys((*known_clouds(), *ctx.clouds.usual())))
-    with ThreadPoolExecutor(max(1, len(wanted))) as pool:
-        return list(pool.map(lambda cloud: _check(ctx, cloud, named=bool(clouds)), wanted))
+    answers = at_once(lambda cloud: _check(ctx, cloud, named=bool(clouds)), wanted, ctx.waits.cloud)
+    return [_or_late(cloud, answer) for cloud, answer in zip(wanted, answers, strict=True)]
+
+
+def _or_late(cloud: str, answer: Answer[CloudCheck]) -> CloudCheck:
+    if isinstance(answer.error, WaitTimeout):
+        return CloudCheck(cloud, False, reason=answer.error.message)
+    return answer.get()
 
 
 def _check(ctx: Context, cloud: str, named: bool) -> CloudCheck:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -64,6 +65,9 @@ class Waits:
     poll: float = 0.2  # first pause between two looks; grows to poll_max
     poll_max: float = 5.0
     capacity: float = 60.0  # between two rounds of --wait-capacity
+    cooling: float = 600.0  # for which a place without capacity is left for last
+    cloud: float = 60.0  # for everything that one cloud is asked in one go
+    quotas: float = 2.0  # for the clouds to tell their quotas before a launch
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Waits:
@@ -84,12 +88,16 @@ def _seconds(name: str, text: str) -> float:
 
 
 class Clouds:
-    """The drivers, opened once each, and who we are there, asked once each."""
+    """The drivers, opened once each, and who we are there, asked once each.
 
-    def __init__(self, site: Site, opened: Mapping[str, Provider] | None = None) -> None:
-        self._site = site
+    `opened` are drivers that the caller brings; with `only` there are no others (rehearsals).
+    """
+
+    def __init__(self, site: Site, opened: Mapping[str, Provider] | None = None, *, only: bool = False) -> None:
+        self._site, self._only = site, only
         self._opened: dict[str, Provider] = dict(opened or {})
         self._identities: dict[str, Identity] = {}
+        self._asking: dict[str, threading.Lock] = {}
 
     def open(self, name: str) -> Provider:
         """The driver of that cloud. Raises UsageError for one that is not known."""
@@ -99,13 +107,15 @@ class Clouds:
 
     def usual(self) -> tuple[str, ...]:
         """The clouds to ask when nobody says which."""
-        return tuple(dict.fromkeys((*self._opened, *registry.usual_clouds(self._site))))
+        others = () if self._only else registry.usual_clouds(self._site)
+        return tuple(dict.fromkeys((*self._opened, *others)))
 
     def identity(self, name: str) -> Identity:
-        """Who we are at that cloud. Raises CredentialsError."""
-        if name not in self._identities:
-            self._identities[name] = self.open(name).identity()
-        return self._identities[name]
+        """Who we are at that cloud, asked once whichever thread is first. Raises CredentialsError."""
+        with self._asking.setdefault(name, threading.Lock()):
+            if name not in self._identities:
+                self._identities[name] = self.open(name).identity()
+            return self._identities[name]
 
     def of_account(self, name: str, account: str) -> Provider:
         """The driver, when it speaks for that account; else CredentialsError that names the right one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from gpucloud.core.names import owner_hash
 from gpucloud.core.plan import Destroy, removal_order
 from gpucloud.core.tags import classify, collectable
 from gpucloud.flows.apply import Interpreter
+from gpucloud.flows.at_once import at_once
 from gpucloud.flows.context import Context
 from gpucloud.flows.looks import Place
 from gpucloud.flows.pace import Pace
@@ -100,22 +100,23 @@ def _used(ctx: Context, clouds: Sequence[str]) -> frozenset[Place]:
 
 
 def _scan_all(ctx: Context, clouds: Sequence[str]) -> tuple[dict[str, Identity], dict[str, Scan | str]]:
-    """One thread a cloud; a cloud that cannot be asked at all gives the reason in words."""
-    identities: dict[str, Identity] = {}
+    """All clouds at once; one that cannot be asked at all, or not in time, gives the reason in words."""
 
-    def scan(cloud: str) -> Scan | str:
-        try:
-            identities[cloud] = ctx.clouds.identity(cloud)
-            return ctx.clouds.open(cloud).find(None)
-        except GpucloudError as error:
-            return error.message
-        except ImportError as error:
-            return str(error)
+    def scan(cloud: str) -> tuple[Identity, Scan]:
+        return ctx.clouds.identity(cloud), ctx.clouds.open(cloud).find(None)
 
-    if not clouds:
-        return identities, {}
-    with ThreadPoolExecutor(len(clouds)) as pool:
-        return identities, dict(zip(clouds, pool.map(scan, clouds), strict=True))
+    answers = dict(zip(clouds, at_once(scan, clouds, ctx.waits.cloud), strict=True))
+    found = {cloud: answer.value for cloud, answer in answers.items() if answer.value is not None}
+    identities = {cloud: identity for cloud, (identity, _) in found.items()}
+    scans: dict[str, Scan | str] = {cloud: seen for cloud, (_, seen) in found.items()}
+    return identities, {**scans, **{cloud: why(answers[cloud].error) for cloud in clouds if cloud not in found}}
+
+
+def why(error: Exception | None) -> str:
+    """The reason why a cloud was not asked, in one sentence; what is no error of a cloud is a bug and raised."""
+    if error is not None and not isinstance(error, (GpucloudError, ImportError)):
+        raise error
+    return getattr(error, "message", str(error))
 
 
 def _with(
@@ -129,7 +130,8 @@ def _with(
 ) -> GcPlan:
     if isinstance(scan, str) or identity is None:
         places = [place for place in plan.used if place[0] == cloud] or [(cloud, "")]
-        return replace(plan, unscanned={**plan.unscanned, **{place: str(scan) for place in places}})
+        return replace(plan, unscanned={**plan.unscanned, **dict.fromkeys(places, str(scan))})
+    plan = replace(plan, unscanned={**plan.unscanned, **_elsewhere(ctx, cloud, identity)})
     owner = identity.owner or owner_hash(f"{identity.cloud}:{identity.account}:{identity.principal}")
     orphans = [_orphan(ctx, owner, item, named, all_homes) for item in scan.resources if item.state != "gone"]
     silent = {(cloud, region): why for region, why in scan.unscanned.items()}
@@ -140,6 +142,17 @@ def _with(
         scanned=(*plan.scanned, *((cloud, region) for region in scan.scanned)),
         unscanned={**plan.unscanned, **silent, **missed},
     )
+
+
+def _elsewhere(ctx: Context, cloud: str, identity: Identity) -> dict[Place, str]:
+    """Where live deployments are that other credentials than the present ones have made."""
+    return {
+        (cloud, region): f"made with account {account}, but the credentials now are for {identity.account}"
+        for deployment in ctx.journal.present().live
+        for (of, account), regions in deployment.places.items()
+        if of == cloud and account != identity.account
+        for region in regions
+    }
 
 
 def _orphan(ctx: Context, owner: str, item: Resource, named: Collection[str], all_homes: bool) -> Orphan | None:
@@ -180,9 +193,15 @@ def _again(ctx: Context, doomed: Sequence[Resource]) -> list[Resource]:
     for thing in doomed:
         groups.setdefault((thing.cloud, thing.deployment_id, thing.region), []).append(thing)
     there: list[Resource] = []
-    for (cloud, deployment_id, region), things in groups.items():
+
+    def find(group: tuple[str, str, str]) -> Scan:
+        cloud, deployment_id, region = group
+        return ctx.clouds.open(cloud).find(deployment_id, (region,))
+
+    answers = at_once(find, list(groups), ctx.waits.cloud)
+    for ((_, _, region), things), answer in zip(groups.items(), answers, strict=True):
         try:
-            scan = ctx.clouds.open(cloud).find(deployment_id, (region,))
+            scan = answer.get()
         except GpucloudError:
             there += things
             continue

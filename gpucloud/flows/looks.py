@@ -11,6 +11,7 @@ from gpucloud.core.errors import CredentialsError, GpucloudError
 from gpucloud.core.events import Draft
 from gpucloud.core.records import resource_record
 from gpucloud.core.tags import is_of
+from gpucloud.flows.at_once import at_once
 from gpucloud.flows.context import Context
 
 Place = tuple[str, str]  # cloud, region
@@ -39,14 +40,21 @@ class Look:
 
 
 def look(ctx: Context, deployment: Deployment) -> Look:
-    """Ask every region where a request of this deployment was ever sent."""
+    """Ask every region where a request of this deployment was ever sent, all clouds at once."""
     found: list[Resource] = []
     scanned: set[Place] = set()
     unscanned: dict[Place, str] = {}
     refused = None
-    for (cloud, account), regions in deployment.places.items():
+    places = list(deployment.places.items())
+
+    def find(place: tuple[tuple[str, str], Sequence[str]]) -> Scan:
+        (cloud, account), regions = place
+        return ctx.clouds.of_account(cloud, account).find(deployment.id, regions)
+
+    answers = at_once(find, places, ctx.waits.cloud)
+    for ((cloud, _), regions), answer in zip(places, answers, strict=True):
         try:
-            scan = ctx.clouds.of_account(cloud, account).find(deployment.id, regions)
+            scan = answer.get()
         except GpucloudError as error:
             refused = error if isinstance(error, CredentialsError) else refused
             unscanned.update({(cloud, region): error.message for region in regions})

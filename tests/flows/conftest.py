@@ -102,7 +102,7 @@ class Stage:
         self.ctx = Context(
             home=self.home,
             journal=self.journal,
-            clouds=Clouds(site, {"fake": self.provider}),
+            clouds=Clouds(site, {"fake": self.provider}, only=True),
             readiness=self.readiness,
             public_key=lambda: "ssh-ed25519 AAAAuser",
             narrate=self.said.append,

@@ -104,7 +104,7 @@ def open_context(cloud: str, root: Path, tap: Tap | None = None) -> Context:
     return Context(
         home=home,
         journal=journal,
-        clouds=Clouds(Site(root, home.home_id(), {}), {cloud: provider}),
+        clouds=Clouds(Site(root, home.home_id(), {}), {cloud: provider}, only=True),
         readiness=readiness,
         public_key=key,
         waits=WAITS,

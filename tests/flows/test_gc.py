@@ -1,8 +1,14 @@
 """What gc calls whose, and what it removes."""
 
+import threading
+import time
+from dataclasses import replace
+
 import pytest
 
 from gpucloud.flows import gc
+from gpucloud.providers.fake.cloud import FakeProvider
+from gpucloud.providers.fake.store import MemoryStore
 
 
 def word_of(plan):
@@ -112,3 +118,39 @@ def test_what_does_not_go_is_named(stage):
     result = collect(stage)
     assert result.error.exit_code == 9
     assert "i-000001" in result.error.message
+
+
+class Hanging(FakeProvider):
+    """A cloud that never answers."""
+
+    name = "hanging"
+
+    def find(self, deployment_id, regions=()):
+        threading.Event().wait(20)
+        raise AssertionError("too late to matter")
+
+
+def test_one_hanging_cloud_does_not_hang_the_rest(stage):
+    stage.up()
+    stage.lose_journal()
+    stage.waits = replace(stage.waits, cloud=0.3)
+    ctx = stage.context()
+    ctx.clouds._opened["hanging"] = Hanging(MemoryStore())
+    begun = time.monotonic()
+    plan = gc.plan_gc(ctx)
+    assert time.monotonic() - begun < 5
+    assert {orphan.resource.kind for orphan in plan.orphans} == {"machine", "firewall"}
+    assert plan.unscanned == {("hanging", ""): "It did not answer within 0.3 s."}
+    assert gc.listed(plan).error is None  # the journal never used it
+
+
+def test_live_machines_of_another_account_are_said_and_exit_9(stage):
+    stage.up()
+    stage.provider._account = "another-account"
+    ctx = stage.context()
+    plan = gc.plan_gc(ctx)
+    assert plan.unscanned[("fake", "fake-east")] == (
+        "made with account fake-account, but the credentials now are for another-account"
+    )
+    error = gc.listed(plan).error
+    assert error is not None and error.exit_code == 9
