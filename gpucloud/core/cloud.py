@@ -218,6 +218,16 @@ class TellsOutline(Protocol):
 
 
 @runtime_checkable
+class NamesPlaces(Protocol):
+    """A cloud whose prices are for regions, while a request is for one zone."""
+
+    def places(self, offer: Offer, options: Mapping[str, str]) -> Sequence[Offer]:
+        """The offer once for every zone to ask, first the first; may ask the cloud. An offer that has a zone
+        stays as it is. Raises what `launch` would (NotOffered, PolicyError, ...) when there is no such zone."""
+        ...
+
+
+@runtime_checkable
 class Warms(Protocol):
     """A cloud whose library takes long to load: called on another thread while the plan is on screen."""
 
