@@ -21,6 +21,7 @@ from gpucloud.remote.manifest import Entry, encoded, entry_of
 BATCH = 1 << 18
 QUEUED_BATCHES = 8
 MAX_TRIES = 3
+ZEROS = bytes(tar.BLOCK)
 # a name that became a pipe or a link since the scan must neither block nor lead out of the tree
 READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -65,10 +66,11 @@ class Outlet:
         except BaseException as error:
             self._error = error
 
-    def put(self, data: bytes) -> None:
+    def put(self, *parts: bytes) -> None:
         """Add bytes to the stream."""
-        self._parts.append(data)
-        self._size += len(data)
+        self._parts += parts
+        for part in parts:
+            self._size += len(part)
         if self._size >= BATCH:
             self._hand_over()
 
@@ -111,7 +113,7 @@ class FilesOut:
                 target = os.readlink(path) if stat.S_ISLNK(found.st_mode) else ""
                 entry = entry_of(name, found, target)
                 if entry.kind == "f":
-                    if self._file(entry, encoded(name)) is False:
+                    if self._file(entry) is False:
                         self.sent.restless.append(name)
                     self.sent.files += 1
                 elif entry.kind in "dl":
@@ -126,10 +128,10 @@ class FilesOut:
             self._outlet.put(tar.header(name, 0o777, 0, entry.mtime_ns, tar.SYMLINK, encoded(entry.target)))
 
     def _local(self, path: str) -> str:
-        return os.path.join(self._root, path)
+        return f"{self._root}/{path}"
 
-    def _file(self, entry: Entry, name: bytes) -> bool | None:
-        """The contents of `entry` as member `name`. False: not those of one moment; None: not to be had."""
+    def _file(self, entry: Entry) -> bool | None:
+        """The contents of `entry`. False: not those of one moment; None: not to be had."""
         try:
             descriptor = os.open(self._local(entry.path), READING)
         except FileNotFoundError:
@@ -139,29 +141,33 @@ class FilesOut:
             return None
         try:
             if entry.size <= BATCH:
-                return self._small(entry, name, descriptor)
-            return self._large(entry_of(entry.path, os.fstat(descriptor)), name, descriptor)
+                return self._small(entry, descriptor)
+            return self._large(entry_of(entry.path, os.fstat(descriptor)), descriptor)
         except OSError:
             self.sent.unreadable.append(entry.path)
             return None
         finally:
             os.close(descriptor)
 
-    def _small(self, entry: Entry, name: bytes, descriptor: int) -> bool:
+    def _small(self, entry: Entry, descriptor: int) -> bool:
         """One read, so that no second look at the file is needed: what is newer than the scan goes out under the
         scan's mtime, and the next sync sends it again."""
         size = entry.size
         data = os.read(descriptor, size + 1)
         if len(data) != size:
             return False
-        head = tar.header(name, entry.mode, size, entry.mtime_ns, tar.REGULAR)
-        self._outlet.put(tar.pax_mtime(entry.mtime_ns) + head + data + tar.padding(size))
+        head = tar.header(encoded(entry.path), entry.mode, size, entry.mtime_ns, tar.REGULAR)
+        self._outlet.put(tar.pax_mtime(entry.mtime_ns), head, data, tar.padding(size))
         self._moved(size)
         return True
 
-    def _large(self, entry: Entry, name: bytes, descriptor: int) -> bool:
-        head = tar.header(name, entry.mode, entry.size, entry.mtime_ns, tar.REGULAR)
-        self._outlet.put(tar.pax_mtime(entry.mtime_ns) + head)
+    def _large(self, entry: Entry, descriptor: int) -> bool:
+        head = tar.header(encoded(entry.path), entry.mode, entry.size, entry.mtime_ns, tar.REGULAR)
+        self._outlet.put(tar.pax_mtime(entry.mtime_ns), head)
+        return self._contents(entry, descriptor)
+
+    def _contents(self, entry: Entry, descriptor: int) -> bool:
+        """The bytes of a file that takes more than one read; whether they are of one moment."""
         read = self._stream(descriptor, entry.size)
         after = os.fstat(descriptor)
         grown_only = after.st_size > entry.size  # a log being appended to: what went out is a whole prefix
@@ -184,13 +190,28 @@ class FilesOut:
 
 
 class StagedFilesOut(FilesOut):
-    """The same for a push: contents under numbered names in a stage folder, real names as links to them."""
+    """The same for a push: contents under a name in a stage folder, real names as links to them.
 
-    def __init__(self, root: str, stage: str, outlet: Outlet, moved: Callable[[int], None], file: str = "") -> None:
+    `reuse`: the machine's archiver takes an old file away before it puts a new one under the stage name, so that
+    one name serves all; one that writes into the old file would write into what was linked before.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        stage: str,
+        outlet: Outlet,
+        moved: Callable[[int], None],
+        file: str = "",
+        *,
+        reuse: bool = False,
+    ) -> None:
         super().__init__(root, outlet, moved)
         self._stage = encoded(stage)
         self._single = file  # the one file to send, whatever it is called there
+        self.reuse = reuse
         self._count = 0
+        self._blocks = tar.Staged(self._stage + b"/0")
 
     def write(self, entries: Iterable[Entry]) -> None:
         """All of `entries`, parents first; files that changed while they were read get two more tries."""
@@ -225,17 +246,41 @@ class StagedFilesOut(FilesOut):
 
     def _staged(self, entry: Entry, *, last: bool) -> bool:
         """Send one file; False when it changed while being read and should be tried again."""
-        self._count += 1
-        name = b"%b/%d" % (self._stage, self._count)
-        whole = self._file(entry, name)
+        if not self.reuse:
+            self._count += 1
+            self._blocks = tar.Staged(b"%b/%d" % (self._stage, self._count))
+        whole = self._file(entry)
         if whole is None:
             return True
-        if whole or (last and entry.size > BATCH):  # a small one that did not come whole was not sent at all
-            self._outlet.put(tar.header(encoded(entry.path), 0o644, 0, 0, tar.HARD_LINK, name))
-            self.sent.files += 1
-        if last and not whole:
+        if not whole and last:
             self.sent.restless.append(entry.path)
+            if entry.size > BATCH:  # a small one that did not come whole was not sent at all
+                self._link(entry)
         return whole or last
+
+    def _small(self, entry: Entry, descriptor: int) -> bool:
+        path, _, mode, size, mtime_ns, _ = entry
+        data = os.read(descriptor, size + 1)
+        if len(data) != size:
+            return False
+        blocks = self._blocks
+        self._outlet.put(
+            blocks.content(mode, size, mtime_ns), data, ZEROS[: -size % tar.BLOCK], blocks.link(encoded(path))
+        )
+        self.sent.files += 1
+        self._moved(size)
+        return True
+
+    def _large(self, entry: Entry, descriptor: int) -> bool:
+        self._outlet.put(self._blocks.content(entry.mode, entry.size, entry.mtime_ns))
+        whole = self._contents(entry, descriptor)
+        if whole:
+            self._link(entry)
+        return whole
+
+    def _link(self, entry: Entry) -> None:
+        self._outlet.put(self._blocks.link(encoded(entry.path)))
+        self.sent.files += 1
 
 
 def nul_list(paths: Sequence[str]) -> bytes:

@@ -24,13 +24,20 @@ def shared_out(files: Sequence[Entry], shares: int) -> list[list[Entry]]:
 
 
 def send_part(
-    transport: Transport, source: str, remote: str, stage: str, files: Sequence[Entry], moved: Callable[[int], None]
+    transport: Transport,
+    source: str,
+    remote: str,
+    stage: str,
+    files: Sequence[Entry],
+    moved: Callable[[int], None],
+    *,
+    reuse: bool,
 ) -> tuple[Sent, int]:
     """One share over one connection: what was sent, and its packed bytes."""
     words = {"root": remote, "stage": stage, "accept": accepted_codecs()}
     with Talk(transport, "part", words) as talk:
         outlet = Outlet(talk.head()["codec"], talk.process.write)
-        out = StagedFilesOut(source, stage, outlet, moved)
+        out = StagedFilesOut(source, stage, outlet, moved, reuse=reuse)
         try:
             out.write(files)
             out.end()
@@ -48,9 +55,10 @@ def send_part(
 class Parts:
     """The shares that other connections carry, under way in threads."""
 
-    def __init__(self, source: str, remote: str, stage: str, moved: Callable[[int], None]) -> None:
+    def __init__(self, source: str, remote: str, stage: str, moved: Callable[[int], None], *, reuse: bool) -> None:
         self._where = (source, remote, stage)
         self._moved = moved
+        self._reuse = reuse
         self._pool = ThreadPoolExecutor(8)
         self._running: list[Future[tuple[Sent, int]]] = []
 
@@ -59,7 +67,8 @@ class Parts:
         source, remote, stage = self._where
         for number, (transport, share) in enumerate(zip(transports, shares, strict=True), 1):
             place = f"{stage}.{number}"
-            self._running.append(self._pool.submit(send_part, transport, source, remote, place, share, self._moved))
+            words = (transport, source, remote, place, share, self._moved)
+            self._running.append(self._pool.submit(send_part, *words, reuse=self._reuse))
 
     def join(self, into: Sent) -> int:
         """Wait for all; adds what they sent to `into` and returns their packed bytes."""

@@ -23,6 +23,8 @@ from gpucloud.remote.talk import Talk
 from gpucloud.remote.verbs import Argument, octal
 
 STANDARD = SyncRules()
+# archivers that never write into a file that is there; bsdtar and others may
+REPLACING = ("gnu", "python", "embedded")
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,10 @@ class _Push:
         swaps = " ".join(octal(encoded(path)).replace(" ", "\\0040") for path in self.todo.swaps)
         self._write(f"send {swaps}\n".encode())
         outlet = Outlet(self.head["codec"], self._write)
-        files = StagedFilesOut(self.source.root, self.head["stage"], outlet, self.counter.moved, self.source.file)
+        reuse = self.head["archiver"] in REPLACING
+        files = StagedFilesOut(
+            self.source.root, self.head["stage"], outlet, self.counter.moved, self.source.file, reuse=reuse
+        )
         wire_bytes = 0
         try:
             wire_bytes = self._share_out(files, entries)
@@ -183,7 +188,7 @@ class _Push:
             if not extra:
                 out.write(entries)
                 return 0
-            parts = Parts(self.source.root, self.remote, self.head["stage"], self.counter.moved)
+            parts = Parts(self.source.root, self.remote, self.head["stage"], self.counter.moved, reuse=out.reuse)
             first, *others = shared_out([one for one in entries if one.kind == "f"], len(extra) + 1)
             parts.start(extra, others)
             try:

@@ -46,6 +46,16 @@ def test_a_header_reads_as_it_was_written(path, mode, size, mtime_ns, kind):
     assert member == tar.Member(path, kind, mode, expected, mtime_ns, "")
 
 
+@given(paths, st.integers(0, 0o7777), st.integers(0, 2**40), st.integers(-(2**40), 2**34 * 10**9))
+def test_staged_blocks_are_the_headers_they_stand_for(path, mode, size, mtime_ns):
+    blocks = tar.Staged(b".gpucloud-stage/12%d/0")
+    head = tar.header(b".gpucloud-stage/12%d/0", mode, size, mtime_ns, tar.REGULAR)
+    assert blocks.content(mode, size, mtime_ns) == tar.pax_mtime(mtime_ns) + head
+    assert blocks.link(encoded(path)) == tar.header(
+        encoded(path), 0o644, 0, 0, tar.HARD_LINK, b".gpucloud-stage/12%d/0"
+    )
+
+
 @given(paths, paths, times)
 def test_pythons_tarfile_reads_our_headers(path, target, mtime_ns):
     data = tar.header(encoded(path), 0o777, 0, mtime_ns, tar.SYMLINK, encoded(target)) + tar.END_OF_ARCHIVE
