@@ -1,0 +1,124 @@
+"""All machines of an attempt, or none: rules first, then every machine at once; what was made before a refusal goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from gpucloud.core.cloud import LaunchSpec, Resource
+from gpucloud.core.errors import REFUSALS, AmbiguousError, BadRequest, GpucloudError, ThrottledError
+from gpucloud.core.names import node_name
+from gpucloud.providers.boot import ssh_port
+from gpucloud.providers.gcp import network
+from gpucloud.providers.gcp.api import SEND_S, Api, request_id
+from gpucloud.providers.gcp.errors import Exists, Missing
+from gpucloud.providers.gcp.images import find_image
+from gpucloud.providers.gcp.machines import machine_of
+from gpucloud.providers.gcp.marks import same_owner
+from gpucloud.providers.gcp.network import in_parallel
+from gpucloud.providers.gcp.request import instance_body
+from gpucloud.providers.gcp.shapes import shape_of
+from gpucloud.providers.site import Site
+
+
+def launch(api: Api, site: Site, spec: LaunchSpec, now: float) -> Sequence[Resource]:
+    """The machines. A refusal means that nothing of the attempt is left; all else is AmbiguousError."""
+    bodies, place = _requests(api, site, spec, now)
+    try:
+        network.prepare(api, spec, place, ssh_port(site))
+        _all_of([partial(_insert, api, spec, body) for body in bodies])
+    except ThrottledError as error:  # the token is sent again: what is there already is kept for it
+        raise AmbiguousError(error.message, "Try again.") from None
+    except REFUSALS as error:
+        roll_back(api, spec, error)
+        raise
+    return _made(api, site, spec)
+
+
+def _requests(api: Api, site: Site, spec: LaunchSpec, now: float) -> tuple[list[dict[str, Any]], network.Place]:
+    """Everything that can be wrong without anything being made."""
+    if not spec.offer.zone:
+        raise BadRequest(f"The offer of {spec.offer.instance_type} names no zone.", "Refresh the catalog.")
+    shape = shape_of(spec.offer)
+    image, place = in_parallel(
+        [lambda: find_image(api, spec.image, shape.has_gpu), lambda: network.find_place(api, spec)]
+    )
+    bodies = [instance_body(site, spec, rank, image, place, now) for rank in range(spec.nodes)]
+    if place.own_rules:
+        network.rules(spec, place, ssh_port(site))
+    return bodies, place
+
+
+def _all_of(jobs: Sequence[Any]) -> None:
+    """Every job's outcome, then one error: doubt about any of them comes before a refusal of another."""
+    outcomes = in_parallel([partial(_outcome, job) for job in jobs])
+    errors = [outcome for outcome in outcomes if outcome is not None]
+    doubts = [error for error in errors if not isinstance(error, REFUSALS)]
+    for error in (*doubts, *errors):
+        raise error
+
+
+def _outcome(job: Any) -> GpucloudError | None:
+    try:
+        job()
+    except GpucloudError as error:
+        return error
+    return None
+
+
+def _insert(api: Api, spec: LaunchSpec, body: Mapping[str, Any]) -> None:
+    """Make one machine; that it is there already is as good, when it is ours."""
+    zone, name = spec.offer.zone, body["name"]
+    try:
+        made = api.call(
+            "Instances",
+            "insert_unary",
+            seconds=SEND_S,
+            zone=zone,
+            instance_resource=body,
+            request_id=request_id(spec.token, "instance", name),
+        )
+        api.finish(made)
+    except Exists:
+        there = api.get("Instances", zone=zone, instance=name)
+        if there is None:  # its disk's name, or it went meanwhile
+            raise AmbiguousError(f"The name {name} is taken, but there is no such machine in {zone}.") from None
+        if not same_owner(there.labels, spec.tags):
+            raise BadRequest(f"The machine {name} exists and is not ours.", "Choose another name.") from None
+
+
+def _made(api: Api, site: Site, spec: LaunchSpec) -> list[Resource]:
+    port = ssh_port(site)
+    found = in_parallel([partial(_fetch, api, spec, rank) for rank in range(spec.nodes)])
+    return [machine_of(item, api.project, port) for item in found]
+
+
+def _fetch(api: Api, spec: LaunchSpec, rank: int) -> Any:
+    name = node_name(spec.deployment_id, spec.attempt, rank)
+    found = api.get("Instances", zone=spec.offer.zone, instance=name)
+    if found is None:  # made and taken back at once, or not shown yet: a look decides
+        raise AmbiguousError(f"The machine {name} was made, and is not there.")
+    return found
+
+
+def roll_back(api: Api, spec: LaunchSpec, refused: GpucloudError) -> None:
+    """Remove what the attempt has made so far. Raises AmbiguousError when that is not certain."""
+    names = [node_name(spec.deployment_id, spec.attempt, rank) for rank in range(spec.nodes)]
+    try:
+        in_parallel([partial(_remove, api, spec, name) for name in names])
+        network.remove_all(api, spec.deployment_id, spec.tags)
+    except GpucloudError as error:
+        words = f"{refused.message} What was made before that could not be removed: {error.message}"
+        raise AmbiguousError(words, error.hint) from None
+
+
+def _remove(api: Api, spec: LaunchSpec, name: str) -> None:
+    there = api.get("Instances", zone=spec.offer.zone, instance=name)
+    if there is None or not same_owner(there.labels, spec.tags):
+        return
+    words = {"zone": spec.offer.zone, "instance": name, "request_id": request_id("delete", "machine", str(there.id))}
+    try:
+        api.finish(api.call("Instances", "delete_unary", **words))
+    except Missing:
+        return
