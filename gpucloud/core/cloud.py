@@ -196,15 +196,6 @@ class TellsQuotas(Protocol):
         ...
 
 
-@runtime_checkable
-class TellsPlaces(Protocol):
-    """A cloud whose offers name a region while machines are asked of a zone."""
-
-    def places(self, offer: Offer) -> Sequence[Offer]:
-        """The offer in each of its zones, in the order in which they are to be tried."""
-        ...
-
-
 @dataclass(frozen=True)
 class Outline:
     """What a launch will use and make, told without network or the cloud's library.
