@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from gpucloud.core.errors import UsageError
@@ -93,18 +93,22 @@ class Ignores:
         self._exclude = Patterns(exclude, "--exclude") if exclude else None
         self._levels: dict[str, dict[str, Patterns]] = {GPUCLOUDIGNORE: {}, GITIGNORE: {}}
         self._above: list[tuple[str, Patterns]] = _above(root) if files else []
+        self._any = bool(self._exclude or self._above)
         self._out: dict[str, bool] = {"": False}
 
-    def enter(self, folder: str) -> None:
-        """Read the ignore files of `folder`."""
+    def enter(self, folder: str, names: Collection[str]) -> None:
+        """Read the ignore files of `folder`, in which these names are."""
         if not self._files:
             return
         for name, levels in self._levels.items():
-            if patterns := read_patterns(self._root / folder / name):
+            if name in names and (patterns := read_patterns(self._root / folder / name)):
                 levels[folder] = patterns
+                self._any = True
 
     def ignored(self, path: str, is_folder: bool) -> bool:
         """Whether the rules take out `path`, whose folder is known to be in."""
+        if not self._any:
+            return False
         name = path.rpartition("/")[2]
         shown, name = (path + "/", name + "/") if is_folder else (path, name)
         if self._exclude and (verdict := self._exclude.verdict(shown, name)) is not None:

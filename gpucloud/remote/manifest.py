@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -28,9 +28,9 @@ class Entry(NamedTuple):
 
 
 class Excludes(Protocol):
-    """Says what stays out. `enter` is told each folder before its contents are asked about."""
+    """Says what stays out. `enter` is told each folder and the names in it before these are asked about."""
 
-    def enter(self, folder: str) -> None: ...
+    def enter(self, folder: str, names: Collection[str]) -> None: ...
 
     def ignored(self, path: str, is_folder: bool) -> bool: ...
 
@@ -67,8 +67,6 @@ def scan(root: str, excludes: Excludes | None = None, *, git_folder: bool = True
     folders = [""]
     while folders:
         folder = folders.pop()
-        if excludes is not None:
-            excludes.enter(folder)
         below = _scan_folder(root, folder, excludes, git_folder, seen)
         folders.extend(reversed(below))
     return seen
@@ -79,32 +77,33 @@ def _scan_folder(root: str, folder: str, excludes: Excludes | None, git: bool, s
     prefix = f"{folder}/" if folder else ""
     below = []
     try:
-        with os.scandir(os.path.join(root, folder)) as listing:
-            names = sorted(listing, key=lambda one: one.name)
+        with os.scandir(f"{root}/{folder}") as listing:
+            found = sorted((one.name, one) for one in listing)
     except OSError:
         seen.unreadable.append(folder or ".")
         return []
-    for one in names:
-        if one.name == STAGE_DIR or (one.name == ".git" and not git):
+    if excludes is not None:
+        excludes.enter(folder, {name for name, _ in found})
+    for name, one in found:
+        if name == STAGE_DIR or (name == ".git" and not git):
             continue
-        path = prefix + one.name
+        path = prefix + name
         try:
-            is_folder = one.is_dir(follow_symlinks=False)
-            if excludes is not None and excludes.ignored(path, is_folder):
+            if excludes is not None and excludes.ignored(path, one.is_dir(follow_symlinks=False)):
                 continue
-            found = one.stat(follow_symlinks=False)
+            status = one.stat(follow_symlinks=False)
             target = os.readlink(one.path) if one.is_symlink() else ""
         except FileNotFoundError:
             continue  # gone since the listing
         except OSError:
             seen.unreadable.append(path)
             continue
-        entry = entry_of(path, found, target)
+        entry = entry_of(path, status, target)
         if entry.kind not in "fdl":
             seen.skipped.append(path)
             continue
         seen.entries.append(entry)
-        if is_folder:
+        if entry.kind == "d":
             below.append(path)
     return below
 
