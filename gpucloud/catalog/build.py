@@ -123,15 +123,22 @@ def _unknown_type(ids: dict[str, int], path: Path, file: str) -> Problem:
 
 
 def _overlay(connection: sqlite3.Connection) -> None:
-    """Where both layers have a key, the newer observation stays; the overlay's when they are of the same day."""
+    """Where both layers have a key, the newer observation stays; the overlay's when they are of the same day.
+
+    A price of the user's own holds whatever its day. A doubted price of the overlay stands beside the row that it
+    doubts: it is shown on request, and displaces nothing.
+    """
     same = " AND ".join(f"newer.{name} IS offers.{name}" for name in ("type_id", *OFFER_TABLE.key[1:]))
     connection.execute("CREATE INDEX temp.newer_key ON newer (type_id, region, zone, market)")
     connection.execute(
         f"DELETE FROM offers WHERE EXISTS "
-        f"(SELECT 1 FROM newer WHERE {same} AND newer.observed_on >= offers.observed_on)"
+        f"(SELECT 1 FROM newer WHERE {same} AND newer.status != 'suspect' "
+        f"AND (newer.price_kind = 'own' OR newer.observed_on >= offers.observed_on))"
     )
     connection.execute("CREATE INDEX offers_key ON offers (type_id, region, zone, market)")
-    connection.execute(f"INSERT INTO offers SELECT * FROM newer WHERE NOT EXISTS (SELECT 1 FROM offers WHERE {same})")
+    absent = f"NOT EXISTS (SELECT 1 FROM offers WHERE {same})"
+    connection.execute(f"INSERT INTO offers SELECT * FROM newer WHERE newer.status != 'suspect' AND {absent}")
+    connection.execute("INSERT INTO offers SELECT * FROM newer WHERE newer.status = 'suspect'")
     connection.execute("DROP INDEX offers_key")
     connection.execute("DROP TABLE newer")
 

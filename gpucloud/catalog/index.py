@@ -15,7 +15,8 @@ from pathlib import Path
 
 from gpucloud.catalog.location import csv_files
 
-FORMAT = 1  # raise it when the tables below change
+FORMAT = 2  # raise it when the tables below change
+COMMIT = ".commit"  # in an overlay: a change of several files that must be finished before anything is read
 SETTLED_S = 2.0  # a younger file may change again within the resolution of its time stamp
 KEPT_INDEXES = 4
 
@@ -27,6 +28,10 @@ def open_index(folder: Path, overlay: Path | None, cache: Path | None) -> sqlite
     Raises UsageError at the first bad row.
     """
     layers = [folder] if overlay is None else [folder, overlay]
+    if overlay is not None and (overlay / COMMIT).exists():
+        from gpucloud.catalog.overlay import settle
+
+        settle(overlay)
     stamp = stat_stamp(layers)
     if cache is not None:
         known = _known_index(cache, layers, stamp)

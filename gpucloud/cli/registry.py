@@ -19,6 +19,7 @@ Group = dict[str, Entry]
 CATALOG: Group = {
     "info": Entry("catalog", "info", "What is in the catalog, and how old it is."),
     "check": Entry("catalog", "check", "Test the catalog against the data rules."),
+    "refresh": Entry("catalog_refresh", "refresh", "Live prices from the clouds' own price lists."),
 }
 
 ESTIMATE: Group = {

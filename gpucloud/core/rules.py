@@ -92,7 +92,8 @@ def repeated(file: str, rows: Pairs, key: tuple[str, ...]) -> Iterator[Problem]:
     """Rows whose key stood there before."""
     first: dict[tuple[Any, ...], int] = {}
     for line, row in rows:
-        own = tuple(row[name] for name in key)
+        # A doubted price may stand beside the one it doubts.
+        own = (*(row[name] for name in key), row.get("status") == "suspect")
         if own in first:
             yield Problem(file, line, key[0], "repeated", f"The row repeats the key of line {first[own]}.")
         first.setdefault(own, line)

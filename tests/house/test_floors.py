@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2] / "gpucloud"
 FLOOR = {
     "core": 1,
     "catalog": 2,
+    "prices": 2,
     "providers": 2,
     "remote": 2,
     "state": 2,

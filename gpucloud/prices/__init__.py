@@ -1,0 +1,1 @@
+"""The clouds' own price lists, each read by one small module."""
