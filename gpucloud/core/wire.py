@@ -9,6 +9,7 @@ begins with the line `gpucloud:start key=value …`, whatever a login shell prin
     part    {root, stage, accept}   in: packed tar stream (one of several of a push); out: `ok NL`
     pull    {root, git, accept}    out: start line, packed manifest; in: `send NL` and paths, each ended by NUL,
                                    or `done NL`; out: packed tar stream
+    fetch   {root, accept}         in: paths, each ended by NUL; out: packed tar stream (one of several of a pull)
     hash    {root}                 in: paths, each ended by NUL; out: `SHA256 SP SP PATH NUL` of each
     blocks  {root}                 changed blocks of large files, see `remote.blocks`
     start   {run}                  in: the run's specification (environment and secrets included); out: `ok NL`
@@ -16,10 +17,12 @@ begins with the line `gpucloud:start key=value …`, whatever a login shell prin
                                    err: the run's status line at the end
     signal  {run, signal}          out: `ok NL` or `gone NL`
     status  {runs}                 out: one status line per run, in order
+    deadline {base, end}           (cloud machines) out: start line with `guard`, `ok NL`
 
 A manifest is records `TYPE SP MODE SP SIZE SP MTIME SP PATH NUL [TARGET NUL]` (octal mode, mtime with nine or
 more decimals, target of links only; `-` where the machine cannot tell), then `END gpucloud NUL`. A status line is
-`STATE CODE SIZE STARTED ENDED NL` with `-` for what is not known.
+`STATE CODE SIZE STARTED ENDED NOW FULL NL` with `-` for what is not known: times by the machine's clock, NOW to
+compare it with ours, `full` where the disk was when the run ended.
 """
 
 from __future__ import annotations

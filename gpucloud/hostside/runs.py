@@ -107,7 +107,8 @@ def tell(run: Path) -> str:
     elif living:
         state = "setup" if (run / "setup").exists() else "running"
     size = (run / "log").stat().st_size if (run / "log").exists() else 0
-    return f"{state} {code} {size} {first(run / 'started')} {first(run / 'ended')}"
+    full = "full" if (run / "full").exists() else "-"
+    return f"{state} {code} {size} {first(run / 'started')} {first(run / 'ended')} {time.time():.3f} {full}"
 
 
 def status(call: Call) -> None:

@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any
 
-CAP_LOOK_S = 1.0
+CAP_LOOKS_S = (0.1, 1.0)
 MARK = "\n[gpucloud: the log has reached its cap of %d bytes; what the run prints from here on is dropped]\n"
 APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
@@ -55,9 +55,21 @@ def put(run: str, name: str, text: str) -> None:
 
 def reserve(run: str) -> None:
     """Room for what is written at the end: a disk that is full by then must not cost the exit code."""
-    for name in ("exit.new", "ended"):
+    for name in ("exit.new", "ended", "room"):
         with open(os.path.join(run, name), "w") as file:
             file.write(" " * 32 + "\n")
+
+
+def note_full_disk(run: str) -> None:
+    """Leave a mark where the disk has no room by now: the log may lack its end. A new name needs none."""
+    probe = os.path.join(run, "room.new")
+    try:
+        with open(probe, "wb") as file:
+            file.write(b" " * 4096)
+    except OSError:
+        os.rename(os.path.join(run, "room"), os.path.join(run, "full"))
+    if os.path.exists(probe):
+        os.unlink(probe)
 
 
 def overwrite(run: str, name: str, text: str) -> None:
@@ -69,7 +81,8 @@ def overwrite(run: str, name: str, text: str) -> None:
 
 def finish(run: str, cap: int, status: int) -> None:
     """Record the end: 128 + signal number for a job that was killed."""
-    hold_log(run, cap)
+    hold_log_where_possible(run, cap)
+    note_full_disk(run)
     code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     overwrite(run, "ended", f"{time.time():.3f}")
     overwrite(run, "exit.new", str(code))
@@ -91,14 +104,25 @@ def hold_log(run: str, cap: int) -> None:
     os.close(log)
 
 
+def hold_log_where_possible(run: str, cap: int) -> None:
+    """Where the disk has no room for the mark, or the run is being removed, the next look decides."""
+    try:
+        hold_log(run, cap)
+    except OSError:
+        return
+
+
 def watch_log(run: str, cap: int) -> None:
-    """Look at the log's size now and then."""
+    """Look at the log's size once a second, ten times while it grows so fast that the cap is near."""
+    path, before, pause_s = os.path.join(run, "log"), 0, CAP_LOOKS_S[0]
     while True:
-        time.sleep(CAP_LOOK_S)
-        try:
-            hold_log(run, cap)
-        except OSError:
-            continue  # the disk is full, or the run is being removed: the next look or the end decides
+        time.sleep(pause_s)
+        if not os.path.exists(path):
+            continue
+        size = os.stat(path).st_size
+        hold_log_where_possible(run, cap)
+        grown, before = size - before, min(size, os.stat(path).st_size)
+        pause_s = CAP_LOOKS_S[0 if grown > 0 and size + 4 * grown / pause_s > cap else 1]
 
 
 def begin(run: str, job: dict[str, Any]) -> tuple[int, int]:

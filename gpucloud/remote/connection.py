@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -21,6 +22,7 @@ from gpucloud.remote.sockets import DEAD_LINK_S, KEEPALIVE_S, USER_TIMEOUT
 
 CONNECT_S = 15.0  # default patience of `connect`
 CHANNEL_S = 30.0
+SESSION_PATIENCE_S = 10.0  # a host with a small MaxSessions frees a session once its command has ended
 WRITE_BYTES = 1 << 17
 
 
@@ -86,10 +88,26 @@ class Connection:
             spare, self._spare = self._spare, None
         channel = spare.result() if spare is not None else None
         if channel is None or channel.closed:
-            with self._link():
-                channel = self.transport.open_session(timeout=CHANNEL_S)
+            channel = self._new_session()
         self._open_spare()
         return channel
+
+    def _new_session(self) -> Any:
+        from gpucloud.remote.transport import paramiko
+
+        ends, pause_s = time.monotonic() + SESSION_PATIENCE_S, 0.02
+        while True:
+            try:
+                with self._link(refused=False):
+                    return self.transport.open_session(timeout=CHANNEL_S)
+            except paramiko.ChannelException as error:
+                if time.monotonic() > ends:
+                    raise Unreachable(
+                        f"{self.endpoint.host} allows no further session on one connection ({error.args[-1]}).",
+                        "Raise MaxSessions in its sshd_config, or let other commands on it end first.",
+                    ) from error
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.5)
 
     def tunnel(self, host: str, port: int) -> Any:
         """A channel to an address as the machine sees it. Raises ConnectionRefusedError when nothing answers."""
@@ -123,13 +141,16 @@ class Connection:
         )
 
     @contextlib.contextmanager
-    def _link(self) -> Iterator[None]:
+    def _link(self, *, refused: bool = True) -> Iterator[None]:
+        """Turns what breaks the link into Unreachable; a refused channel too, unless `refused` is False."""
         from gpucloud.remote.transport import paramiko
 
         try:
             yield
         except (paramiko.SSHException, EOFError, OSError) as error:
-            if isinstance(error, ConnectionRefusedError):
+            if isinstance(error, ConnectionRefusedError) or (
+                not refused and isinstance(error, paramiko.ChannelException)
+            ):
                 raise
             if not self.alive:
                 raise self.lost() from error

@@ -19,6 +19,7 @@ from gpucloud.remote.verbs import Argument, shell_quoted
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 STATUS_MARK = "gpucloud-status "
+CLOCKS_AGREE_S = 5.0  # a difference that an answer under way and whole seconds explain
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 
 
@@ -47,7 +48,10 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How a run stands: `state` is setup, running, exited, lost (machine rebooted, supervisor killed) or none."""
+    """How a run stands: `state` is setup, running, exited, lost (machine rebooted, supervisor killed) or none.
+
+    Times are by our clock. `disk_full`: the machine's disk was when the run ended, so its log may lack the end.
+    """
 
     state: str
     exit_code: int | None = None
@@ -55,6 +59,7 @@ class RunStatus:
     started_epoch_s: float | None = None
     ended_epoch_s: float | None = None
     setup_failed: bool = False
+    disk_full: bool = False
 
 
 RunEnd = RunStatus
@@ -229,15 +234,19 @@ def _end_of(talk: Talk) -> RunEnd | None:
 
 
 def _parse(line: str) -> RunStatus:
-    state, code, size, started, ended = line.split()
+    state, code, size, started, ended, now, full, *_ = [*line.split(), "-", "-"]
     failed = state == "setup-failed"
+    ahead_s = 0.0 if now == "-" else float(now) - time.time()
+    if abs(ahead_s) <= CLOCKS_AGREE_S:
+        ahead_s = 0.0
     return RunStatus(
         state="exited" if failed else state,
         exit_code=None if code == "-" else int(code),
         log_bytes=int(size),
-        started_epoch_s=None if started == "-" else float(started),
-        ended_epoch_s=None if ended == "-" else float(ended),
+        started_epoch_s=None if started == "-" else float(started) - ahead_s,
+        ended_epoch_s=None if ended == "-" else float(ended) - ahead_s,
         setup_failed=failed,
+        disk_full=full == "full",
     )
 
 

@@ -13,7 +13,7 @@ from gpucloud.remote.manifest import END, Entry, parse
 from gpucloud.remote.verbs import Argument, run_verb
 
 CHUNK = 1 << 18
-MAX_BANNER = 1 << 16
+MAX_BANNER = MAX_LINE = 1 << 20  # bytes of a login shell's talk, and of one line
 MAX_COMPLAINT = 1 << 16
 MAX_QUOTE = 400
 
@@ -61,6 +61,8 @@ class Talk:
                 end = len(self._kept) - 1
                 break
             self._kept += data
+            if len(self._kept) > MAX_LINE and b"\n" not in data:
+                raise self.failure(f"{MAX_LINE >> 10} KiB without a line end")
         taken = bytes(self._kept[: end + 1])
         del self._kept[: end + 1]
         return taken
@@ -135,6 +137,7 @@ MISSING = "No such file or directory"
 MEANINGS = (
     ("No space left on device", "The machine's disk is full", "Free space there, or use a larger --disk-gib."),
     ("Wrote only", "The machine's disk is full", "Free space there, or use a larger --disk-gib."),  # GNU tar
+    ("File too large", "A file is larger than the machine allows", "Raise its limit there (ulimit -f)."),
     ("Disk quota exceeded", "The disk quota on the machine is used up", "Free space there."),
     ("Read-only file system", "The file system on the machine is read-only", "Choose another remote path."),
     ("Permission denied", "The machine does not permit it", "Choose a remote path that the login user owns."),
@@ -142,6 +145,7 @@ MEANINGS = (
     (MISSING, "There is no such path on the machine", "Look with: gpucloud exec NAME -- ls"),
     ("Not a directory", "A part of the remote path is not a folder", "Choose another remote path."),
     ("File name too long", "A name is too long for the machine's file system", "Exclude it or shorten it."),
+    ("a terminal needs", "The machine cannot give a terminal", "Install python3 there, or leave --tty out."),
     ("command not found", "The machine lacks a program", "Install tar there, or python3."),
 )
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +31,7 @@ with _without_invoke():
     from paramiko.channel import Channel
     from paramiko.common import MSG_CHANNEL_REQUEST
     from paramiko.message import Message
+    from paramiko.ssh_exception import IncompatiblePeer
 
 # paramiko logs tracebacks of every broken connection; without a handler of its own they would reach the terminal.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -43,6 +47,8 @@ CIPHERS = (
 )
 # AES-GCM may carry 64 GiB under one key (RFC 5647, as OpenSSH does); paramiko's 512 MB stop a transfer more often.
 REKEY_BYTES = 1 << 33
+MOST_BEFORE_KEYS = 1 << 16  # bytes; RFC 4253 lets a server talk before its version line and sets no bound
+NO_SSH = "what answers there does not speak SSH"
 USERAUTH = "ssh-userauth"
 
 
@@ -72,7 +78,36 @@ class TunedTransport(paramiko.Transport):
         if key_types:
             options.key_types = key_types
         self.packetizer.REKEY_BYTES = REKEY_BYTES
+        self.packetizer.readline = self._greeting_line  # type: ignore
+        self._greeting_left = MOST_BEFORE_KEYS
         self.daemon = True
+
+    def _check_banner(self) -> None:
+        try:
+            super()._check_banner()  # type: ignore[misc]
+        except IncompatiblePeer:
+            raise
+        except paramiko.SSHException as error:
+            if isinstance(error.__context__, (EOFError, OSError)):
+                raise error.__context__ from None
+            raise paramiko.SSHException(NO_SSH) from None  # its words are not ours to repeat: it has proved nothing
+
+    def _greeting_line(self, timeout_s: float) -> str:
+        """A line of what comes before the keys. paramiko's own would read for ever where no newline comes."""
+        ends, line = time.monotonic() + timeout_s, bytearray()
+        while not line.endswith(b"\n"):
+            with contextlib.suppress(TimeoutError):  # the socket looks up ten times a second
+                byte = self.sock.recv(1)  # one by one: what follows the version line belongs to the packets
+                self._greeting_left -= 1
+                if not byte:
+                    raise EOFError
+                if self._greeting_left < 0:
+                    raise paramiko.SSHException(NO_SSH)
+                line += byte
+                continue
+            if time.monotonic() > ends or not self.is_active():
+                raise TimeoutError(errno.ETIMEDOUT, "no answer")  # paramiko looks at both words
+        return line.rstrip(b"\r\n").decode("utf-8", "replace")
 
     def auth_publickey(self, username: str, key: Any, event: Any = None) -> list[str]:
         """Authenticate with one key. Raises AuthenticationException when it is refused."""

@@ -18,13 +18,15 @@ Argument = str | int | bool | Sequence[str]
 SCRIPTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "push": (("tree.sh", "extract.sh", "push.sh"), ("walk.py", "untar.py")),
     "part": (("tree.sh", "extract.sh", "part.sh"), ("walk.py", "untar.py")),
-    "pull": (("tree.sh", "pull.sh"), ("walk.py", "tar.py")),
+    "pull": (("tree.sh", "send.sh", "pull.sh"), ("walk.py", "tar.py")),
+    "fetch": (("tree.sh", "send.sh", "fetch.sh"), ("walk.py", "tar.py")),
     "hash": (("hash.sh",), ("hash.py",)),
     "blocks": (("blocks.sh",), ("blocks.py",)),
-    "start": (("start.sh",), ("run.sh", "supervise.sh", "session.py")),
+    "start": (("start.sh",), ("run.sh", "supervise.sh", "session.py", "terminal.py")),
     "follow": (("run.sh", "follow.sh"), ()),
     "signal": (("run.sh", "signal.sh"), ()),
     "status": (("run.sh", "status.sh"), ()),
+    "deadline": (("deadline.sh",), ()),
 }
 PLAIN = frozenset(range(32, 127)) - set(b"'\\!")
 

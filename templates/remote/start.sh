@@ -1,8 +1,14 @@
 # start: begin a run that outlives this connection. stdin: the job as shell text, ended by `#gpucloud-end`.
-# Variables: run (its folder), work, tty, cap, run_sh, supervise_sh, session_py.
+# Variables: run (its folder), work, tty, cap, run_sh, supervise_sh, session_py, terminal_py.
 # mkdir is the lock: a start that is repeated after a lost answer finds the run and leaves it alone.
 job=$(cat)
 case $job in *'#gpucloud-end') ;; *) die 'the job was cut';; esac
+terminal=
+if [ -n "$tty" ]; then
+    case $(script --version 2>/dev/null) in *util-linux*) terminal=script;; *)
+        if have python3; then terminal=python; else die 'a terminal needs the program script, or python3'; fi;;
+    esac
+fi
 begin
 case $run in /*) ;; *) run=$PWD/$run;; esac
 if [ ! -d "${run%/*}" ] || [ ! -d "$work" ]; then mkdir -p "${run%/*}" "$work" || exit 73; fi
@@ -13,8 +19,9 @@ if ! mkdir "$run" 2>/dev/null; then
     echo ok
     exit 0
 fi
-# Blanks that are overwritten in place at the end: a disk that is full by then must not cost the exit code.
-{ : >"$run/log" && echo '                ' >"$run/exit.new" && echo '                ' >"$run/ended" &&
+# Blanks that are overwritten in place at the end, and a name to change: a disk that is full by then must not cost
+# the exit code, and is told of.
+{ : >"$run/log" && : >"$run/room" && echo '                ' >"$run/exit.new" && echo '                ' >"$run/ended" &&
     echo "$cap" >"$run/cap" && date +%s >"$run/started" 2>/dev/null; } || { rm -rf "$run"; exit 73; }
 cd "$work" || exit 73
 # Never `&`: a background job of a shell without job control has SIGINT ignored for good.
@@ -27,7 +34,7 @@ detach() {
 }
 for how in setsid python perl; do # busybox has a setsid that cannot fork
     ready=$(printf '%s\n' "$job" |
-        detach sh -c "$run_sh$supervise_sh" gpucloud-run "$run" "$how" "$tty" "$session_py" 2>/dev/null)
+        detach sh -c "$run_sh$supervise_sh" gpucloud-run "$run" "$how" "$terminal" "$session_py" "$terminal_py" 2>/dev/null)
     if [ "$ready" = ready ]; then echo ok; exit 0; fi
 done
 rm -rf "$run"

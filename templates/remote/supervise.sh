@@ -1,6 +1,7 @@
 # Keeps one run: starts its job in a session of its own, holds the log to its cap, records the exit code.
-# Arguments: the run's folder, how to make a session, tty or not, session.py. stdin: the job as shell text.
-run=$1 how=$2 tty=$3 session_py=$4
+# Arguments: the run's folder, how to make a session and a terminal (or none), session.py, terminal.py.
+# stdin: the job as shell text.
+run=$1 how=$2 tty=$3 session_py=$4 terminal_py=$5
 trap '' HUP INT
 job=$(cat)
 exec </dev/null 2>/dev/null
@@ -46,16 +47,21 @@ hold_log() {
         if [ "$size" -gt "$total" ]; then dd if=/dev/null of="$run/log" bs=1 seek=$total; fi
     fi
 }
+# A look is two forks: one a second, but ten while the log grows so fast that it would meet its cap in four.
 watch_log() {
-    while sleep "$pause"; do
+    size=0 pause=0.1 looks=10
+    while was=$size && sleep "$pause"; do
         born $$
         if [ "$ticks" != "$me" ]; then break; fi
         hold_log
-        if [ "$size" -gt $((cap / 2)) ]; then pause=1; else pause=5; fi
+        if [ $((size + 4 * looks * (size - was))) -gt "$cap" ] && [ "$size" != "$was" ]; then pause=0.1 looks=10
+        else pause=1 looks=1
+        fi
+        if [ "$size" -gt "${total:-$size}" ]; then size=$total; fi
     done
 }
 watcher=
-if [ "$cap" -gt 0 ]; then pause=1; watch_log 5>&- & watcher=$!; fi
+if [ "$cap" -gt 0 ]; then watch_log 5>&- & watcher=$!; fi
 trap - INT
 
 if [ -z "$tty" ]; then
@@ -63,7 +69,7 @@ if [ -z "$tty" ]; then
         "$run" "$login" "$flag" "$inner" "$PWD" 5>&-
     code=$?
 else
-    # `script` gives the job a terminal and passes its exit code on; SHELL is what it runs its command with
+    # `script`, or terminal.py, gives the job a terminal and passes its exit code on; SHELL is what it runs that with
     export GPUCLOUD_TTY_RUN="$run" GPUCLOUD_TTY_SHELL="$SHELL" GPUCLOUD_TTY_INNER="$inner_tty" \
         GPUCLOUD_TTY_LOGIN="$login" GPUCLOUD_TTY_FLAG="$flag" GPUCLOUD_TTY_START='
         echo $$ >"$GPUCLOUD_TTY_RUN/pid"
@@ -74,11 +80,14 @@ else
         exec 4>&1 >/dev/null 2>&1
         exec "$login" "$flag" "$inner" "$run" "$PWD"'
     printf '%s\n' "$job" 5>&- | SHELL=/bin/sh session sh -c 'exec 3<&0 </dev/null >>"$GPUCLOUD_TTY_RUN/log" 2>&1
-        exec script -qfec '\''eval "$GPUCLOUD_TTY_START"'\'' /dev/null' 5>&-
+        if [ "$1" = python ]; then exec python3 -c "$2"; fi
+        exec script -qfec '\''eval "$GPUCLOUD_TTY_START"'\'' /dev/null' gpucloud-tty "$tty" "$terminal_py" 5>&-
     code=$?
 fi
 if [ -n "$watcher" ]; then kill "$watcher"; fi
 hold_log
+if ! printf %4096s '' >"$run/room.new"; then mv "$run/room" "$run/full"; fi
+rm -f "$run/room.new"
 date +%s 1<>"$run/ended"
 printf %s "$code" 1<>"$run/exit.new"
 mv "$run/exit.new" "$run/exit"
