@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gpucloud.core.deployments import Present
 from gpucloud.core.errors import (
+    BootstrapError,
     CapacityError,
     CloudError,
     CredentialsError,
@@ -14,18 +16,22 @@ from gpucloud.core.errors import (
     NotRegistered,
     PermissionDenied,
     QuotaError,
+    Unreachable,
 )
 from gpucloud.core.offers import Offer
 
+USELESS_AT_MOST = 2  # machines of one cloud that come up wrong before that cloud is ruled out
 CLOUD = ("cloud",)
 REGION = ("cloud", "region")
 REGION_AND_MARKET = ("cloud", "region", "market")
+PLACE = ("cloud", "region", "zone", "instance_type", "market")
 # What else an error rules out, by the fields that an offer shares with the refused one; codes that are
 # not listed end the whole `up`.
 RULES_OUT: Mapping[str, tuple[str, ...]] = {
     "capacity": (),
     "not_offered": (),
     "bootstrap": (),
+    "unreachable": (),
     "quota": REGION_AND_MARKET,
     "throttled": REGION,
     "policy": REGION,
@@ -40,11 +46,19 @@ class RuledOut:
     """The places and clouds that need not be asked any more in this round."""
 
     places: frozenset[tuple[tuple[str, str], ...]] = field(default_factory=frozenset)
+    useless: Mapping[str, int] = field(default_factory=dict)  # machines that came up wrong, by cloud
 
     def after(self, code: str, offer: Offer) -> RuledOut:
-        """With what a refusal of `offer` rules out."""
+        """With what a refusal of `offer` rules out. An image that is wrong twice is wrong everywhere there."""
+        if code == "bootstrap":
+            return self._after_useless(offer)
         shared = RULES_OUT.get(code, ())
-        return RuledOut(self.places | {_key(offer, shared)}) if shared else self
+        return replace(self, places=self.places | {_key(offer, shared)}) if shared else self
+
+    def _after_useless(self, offer: Offer) -> RuledOut:
+        count = self.useless.get(offer.cloud, 0) + 1
+        places = self.places | {_key(offer, CLOUD)} if count >= USELESS_AT_MOST else self.places
+        return RuledOut(places, {**self.useless, offer.cloud: count})
 
     def covers(self, offer: Offer) -> bool:
         """Whether trying this offer is known to be in vain."""
@@ -53,6 +67,17 @@ class RuledOut:
 
 def _key(offer: Offer, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple((name, str(getattr(offer, name))) for name in names)
+
+
+def short_since(present: Present, offer: Offer) -> float | None:
+    """When that very place last had none of these machines, in any deployment; None when it never was so."""
+    attempts = [attempt for deployment in present.deployments.values() for attempt in deployment.attempts]
+    times = [
+        attempt.ended_at if attempt.ended_at is not None else attempt.sent_at
+        for attempt in attempts
+        if "capacity" in (attempt.outcome, attempt.failure) and _key(attempt.offer, PLACE) == _key(offer, PLACE)
+    ]
+    return max(times, default=None)
 
 
 def goes_on(code: str) -> bool:
@@ -73,11 +98,14 @@ def nothing_started(tried: Sequence[Mapping[str, Any]], hints: Mapping[str, str]
         CredentialsError,
         PermissionDenied,
         NotRegistered,
+        Unreachable,
+        BootstrapError,
     )
     for kind in kinds:
         if kind.code in codes:
             return kind(_sentence(kind.code, tried), given.get(kind.code, HINTS[kind.code]), attempts=list(tried))
-    return CloudError(_sentence(codes[-1] if codes else "", tried), HINTS[""], attempts=list(tried))
+    last = codes[-1] if codes else ""
+    return CloudError(_sentence(last, tried), given.get(last, HINTS[""]), attempts=list(tried))
 
 
 HINTS = {
@@ -85,6 +113,8 @@ HINTS = {
     "quota": "Ask the cloud for more quota, or allow other regions and clouds; `gpucloud check` shows the limits.",
     "credentials": "See `gpucloud check` for the identity of each cloud.",
     "permission": "See `gpucloud check` for the identity of each cloud.",
+    "unreachable": "Is the machine on, and are its address, port and user right? `gpucloud check` lists own machines.",
+    "bootstrap": "Every attempt with its reason is listed above.",
     "not_registered": "Switch the service on in the cloud's console, then repeat.",
     "": "Every attempt with its reason is listed above.",
 }
@@ -96,6 +126,7 @@ WORDS = {
     "not_registered": "a service that is not switched on",
     "bootstrap": "machines that are not as ordered",
     "throttled": "too many requests",
+    "unreachable": "a machine that does not answer",
 }
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
-from gpucloud.core.deployments import ENDED, Deployment
+from gpucloud.core.deployments import ENDED, Attempt, Deployment
 from gpucloud.core.errors import GpucloudError, StateConflict
 from gpucloud.core.events import Draft
-from gpucloud.core.failover import RuledOut, goes_on, nothing_started
+from gpucloud.core.failover import goes_on, nothing_started
 from gpucloud.core.launches import launch_spec
 from gpucloud.core.offers import Offer
 from gpucloud.core.plan import Launch, UpRequest
 from gpucloud.core.records import offer_record
 from gpucloud.core.units import show_duration
 from gpucloud.flows import changes, down
+from gpucloud.flows.ahead import Quotas, ask_quotas
 from gpucloud.flows.apply import Cancelled
+from gpucloud.flows.choosing import Choosing
 from gpucloud.flows.context import Context
 from gpucloud.flows.guarding import guards_of
 from gpucloud.flows.interrupts import Interrupts
@@ -33,8 +36,17 @@ class Stopped(Exception):
 class Journey:
     """One `up` under way: the request, the deployment, and what has been ruled out so far."""
 
-    def __init__(self, ctx: Context, request: UpRequest, identifier: str, interrupts: Interrupts) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        request: UpRequest,
+        identifier: str,
+        interrupts: Interrupts,
+        quotas: Callable[[], Quotas] | None = None,
+    ) -> None:
         self._ctx, self._request, self._id, self._interrupts = ctx, request, identifier, interrupts
+        self._quotas = quotas  # asked ahead; used once
+        self._end = ctx.clock() + request.wait_capacity_s
         self._sending = Sending(ctx, identifier, self._check)
         self._hints: dict[str, str] = {}  # the newest next step for each kind of refusal
 
@@ -83,16 +95,16 @@ class Journey:
         if current.failure:  # its removal was cut short
             self._clear(current.number, current.failure, current.message)
             return False
-        return self._settle_in(current.number)
+        return not self._settle_in(current.number)
 
     def _rounds(self) -> None:
         """The whole list, again and again while `--wait-capacity` lasts."""
-        end = self._ctx.clock() + self._request.wait_capacity_s
         while not self._one_round():
             short = any(line["outcome"] == "capacity" for line in self._now().tried)
-            if not short or self._ctx.clock() + self._ctx.waits.capacity > end:
+            if not short or self._ctx.clock() + self._ctx.waits.capacity > self._end:
                 self._give_up()
-            self._ctx.narrate(f"No capacity anywhere; the next round is in {show_duration(self._ctx.waits.capacity)}.")
+            pause, left = show_duration(self._ctx.waits.capacity), show_duration(self._end - self._ctx.clock())
+            self._ctx.narrate(f"No capacity anywhere; the next round is in {pause}, the last one in {left}.")
             self._ctx.sleep(self._ctx.waits.capacity)
             self._check()
 
@@ -105,16 +117,19 @@ class Journey:
         self._ctx.journal.append(Draft("deployment_failed", self._id, {"code": code, "message": message}))
 
     def _one_round(self) -> bool:
-        ruled_out = RuledOut()
-        for offer in self._request.offers:
-            if ruled_out.covers(offer):
-                continue
+        choosing = Choosing(self._ctx, self._id, self._request, self._told(), self._skipped)
+        for offer in choosing.offers():
             self._check()
             code = self._try(offer)
             if not code:
                 return True
-            ruled_out = ruled_out.after(code, offer)
+            choosing.refused(code, offer)
         return False
+
+    def _told(self) -> Quotas:
+        """The quotas as the clouds tell them: what was asked ahead, from the second round on asked again."""
+        ask, self._quotas = self._quotas, None
+        return ask() if ask is not None else ask_quotas(self._ctx, self._request.offers)
 
     def _try(self, offer: Offer) -> str:
         """One offer: empty when it is ready, else the code of what went wrong; errors that end all are raised."""
@@ -129,7 +144,7 @@ class Journey:
             raise  # the journal could not be written: nothing more is begun
         except GpucloudError as error:
             return self._refused(offer, step.spec.attempt, error)
-        return "" if self._settle_in(step.spec.attempt) else "bootstrap"
+        return self._settle_in(step.spec.attempt)
 
     def _step(self, offer: Offer) -> Launch:
         """The create request of the next attempt, its one-time token safely on the disk."""
@@ -164,7 +179,7 @@ class Journey:
         self._ctx.narrate(f"{offer_words(offer)}: {error.message}")
         attempt = self._now().attempt(number)
         if attempt.open:
-            raise unsettled(self._ctx, self._request.name, attempt, error)
+            return self._waited_out(attempt, error)
         self._ctx.home.proof_file(self._id, number).unlink(missing_ok=True)
         self._hints[error.code] = error.hint
         if not goes_on(error.code):
@@ -172,10 +187,24 @@ class Journey:
             raise error
         return error.code
 
+    def _waited_out(self, attempt: Attempt, error: GpucloudError) -> str:
+        """Nobody knows what became of the request: while `--wait-capacity` lasts, look until that is certain.
+
+        Empty when its machines turned up and are ready; `ambiguous` when it is settled that nothing was made.
+        """
+        if attempt.conclusive_at(self._ctx.waits.settling, self._ctx.clock()) > self._end:
+            raise unsettled(self._ctx, self._request.name, attempt, error)
+        if self._sending.settled(attempt, self._end):
+            self._ctx.home.proof_file(self._id, attempt.number).unlink(missing_ok=True)
+            return "ambiguous"
+        if self._now().attempt(attempt.number).open:
+            raise unsettled(self._ctx, self._request.name, attempt, error)
+        return self._settle_in(attempt.number)
+
     # ---- machines that exist
 
-    def _settle_in(self, number: int) -> bool:
-        """Wait for the proof. False when the machines are useless and removed, so that the next offer is tried."""
+    def _settle_in(self, number: int) -> str:
+        """Wait for the proof: empty when ready, else why the machines were useless and are removed."""
         try:
             make_ready(self._ctx, self._id, self._request.ready_timeout_s, self._check)
         except JournalError:
@@ -184,8 +213,8 @@ class Journey:
             self._failed(number, error)
             if error.code not in ("bootstrap", "capacity"):
                 raise
-            return False
-        return True
+            return error.code
+        return ""
 
     def _failed(self, number: int, error: GpucloudError) -> None:
         keep = self._request.keep

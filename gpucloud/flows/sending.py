@@ -16,6 +16,7 @@ from gpucloud.core.units import iso_utc
 from gpucloud.flows.apply import Interpreter
 from gpucloud.flows.context import Context
 from gpucloud.flows.looks import look, note_look
+from gpucloud.flows.pace import Pace
 from gpucloud.state.journal import JournalError
 
 LAUNCH_TRIES = 3  # sendings of one token when the answer is lost
@@ -80,6 +81,23 @@ class Sending:
         """Whether a look by our tag shows all machines of the attempt."""
         now = note_look(self._ctx, self._id, look(self._ctx, self._now()))
         return now.attempt(number).made
+
+    def settled(self, attempt: Attempt, end: float) -> bool:
+        """Look, less and less often, until the attempt is settled; False when its machines turn up, or at `end`."""
+        rule, pace = self._ctx.waits.settling, Pace(self._ctx)
+        certain = attempt.conclusive_at(rule, self._ctx.clock())
+        end = min(end, certain + 2 * rule.gap_s)  # parts that were made without a machine keep it open for ever
+        words = f"looking until it is certain, at {iso_utc(certain)}"
+        self._ctx.narrate(f"{offer_words(attempt.offer)} never answered; {words}.")
+        while self._ctx.clock() <= end:
+            self._check()
+            if self._found(attempt.number):
+                return False
+            if self._now().attempt(attempt.number).settled_by(rule):
+                self._ctx.journal.append(Draft("attempt_settled", self._id, {"attempt": attempt.number}))
+                return True
+            pace.pause()
+        return False
 
     def resolve(self, attempt: Attempt) -> None:
         """What became of a request that an earlier process sent: found, settled, or sent again by its token."""

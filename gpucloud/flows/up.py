@@ -14,6 +14,7 @@ from gpucloud.core.events import Draft
 from gpucloud.core.names import ID_BYTES, deployment_id
 from gpucloud.core.plan import UpPlan, UpRequest, offer_deadline, plan_up, refuse_stale, standing
 from gpucloud.flows import down
+from gpucloud.flows.ahead import Ahead
 from gpucloud.flows.apply import Cancelled
 from gpucloud.flows.context import Context
 from gpucloud.flows.guarding import guards_of
@@ -60,12 +61,16 @@ def _draft_spec(request: UpRequest, now: float) -> LaunchSpec:
     )
 
 
-def up(ctx: Context, planned: UpPlan) -> UpResult:
-    """Carry out the plan. Errors: see core.errors; those after a first attempt carry `attempts`."""
+def up(ctx: Context, planned: UpPlan, ahead: Ahead | None = None) -> UpResult:
+    """Carry out the plan. Errors: see core.errors; those after a first attempt carry `attempts`.
+
+    `ahead` is what was begun while the plan was on screen.
+    """
     name = planned.request.name
     with deployment_lock(ctx.home, name, "up"), Interrupts(ctx.narrate) as interrupts:
         deployment = _begin(ctx, planned)
-        journey = Journey(_sleeping(ctx, interrupts), planned.request, deployment.id, interrupts)
+        quotas = ahead.quotas if ahead is not None else None
+        journey = Journey(_sleeping(ctx, interrupts), planned.request, deployment.id, interrupts, quotas)
         try:
             journey.travel()
         except Stopped:
@@ -76,6 +81,7 @@ def up(ctx: Context, planned: UpPlan) -> UpResult:
             hint = "`gpucloud ls` shows what is left."
             raise StateConflict(f"'{name}' was taken down while it came up.", hint) from None
         except GpucloudError as error:
+            _close_if_empty(ctx, deployment.id, error)
             raise _with_attempts(ctx, deployment.id, error) from error
         ready = ctx.journal.present().deployments[deployment.id]
         return UpResult(ready, planned.existing is not None)
@@ -131,6 +137,19 @@ def _interrupted(ctx: Context, identifier: str) -> Interrupted:
         f"Stopped; of '{now.name}' there is: {exists}.",
         f"`gpucloud up {now.name}` continues, `gpucloud down {now.name}` removes it.",
     )
+
+
+def _close_if_empty(ctx: Context, identifier: str, error: GpucloudError) -> None:
+    """A deployment of which nothing was ever sent has failed, so that its name is free again."""
+
+    def decide(present: Present) -> Sequence[Draft]:
+        now = present.deployments[identifier]
+        if now.phase != "planned" or now.attempts:
+            return []
+        return [Draft("deployment_failed", identifier, {"code": error.code, "message": error.message})]
+
+    if not isinstance(error, JournalError):
+        ctx.journal.transact(decide)
 
 
 def _with_attempts(ctx: Context, identifier: str, error: GpucloudError) -> GpucloudError:

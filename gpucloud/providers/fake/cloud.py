@@ -124,10 +124,20 @@ class FakeProvider:
         return guards
 
     def quotas(self, regions: Sequence[str] = ()) -> Sequence[Quota]:
-        """Eight GPUs of each kind a region."""
-        self._call("quotas", {})
+        """Eight GPUs of each kind a region, on-demand and spot together; none where the script says `zero`."""
         names = sorted({row[1] for row in TYPES if row[1]})
-        return [Quota(region, name, 8, 0) for region in regions or tuple(ZONES) for name in names]
+        told = []
+        for region in regions or tuple(ZONES):
+            rule = self._call("quotas", {"region": region})
+            limit = 0.0 if rule is not None and rule.fault == "zero" else 8.0
+            told += [Quota(region, name, limit, self._used(region, name)) for name in names]
+        return told
+
+    def _used(self, region: str, accelerator: str) -> float:
+        counts = {row[0]: row[2] for row in TYPES if row[1] == accelerator}
+        with self._store.change() as cloud:
+            machines = [t for t in cloud["things"].values() if t["kind"] == "machine" and t["region"] == region]
+        return float(sum(counts.get(machine["instance_type"], 0) for machine in machines))
 
     def quota_needs(self, offer: Offer) -> Mapping[str, float]:
         """One of the GPU's own quota per GPU."""

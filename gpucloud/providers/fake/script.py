@@ -2,12 +2,12 @@
 
     [{"verb": "launch", "region": "fake-east", "fault": "capacity", "times": 1}]
 
-`verb` is launch, find, destroy, stop, start, extend or identity; `region`, `zone`, `market` and
+`verb` is launch, find, destroy, stop, start, extend, quotas or identity; `region`, `zone`, `market` and
 `instance_type` narrow it down. Faults before the effect: `capacity quota throttle credentials permission
 not_registered not_offered policy bad_request lost_before`; around it: `lost_after` (done, answer lost), `slow`
 (takes `seconds`), `late` (answer lost, the machines come into being after `seconds`), `half` (only the
 firewall is made, then the answer is lost), `invisible` (not shown for `seconds`), `preempted` (taken back
-after `seconds`), `failed` (never gets running), `unscanned` (find cannot ask that region).
+after `seconds`), `failed` (never gets running), `unscanned` (find cannot ask that region), `zero` (quotas: none).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ REFUSALS: Mapping[str, GpucloudError] = {
     "policy": PolicyError("A rule of the organisation forbids {where}."),
     "bad_request": BadRequest("The fake cloud does not understand the request."),
 }
-AROUND = ("lost_before", "lost_after", "slow", "late", "half", "invisible", "preempted", "failed", "unscanned")
+AROUND = ("lost_before", "lost_after", "slow", "late", "half", "invisible", "preempted", "failed", "unscanned", "zero")
 
 
 @dataclass(frozen=True)
