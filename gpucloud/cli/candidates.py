@@ -22,7 +22,7 @@ MOST_ATTEMPTS = 40  # offers behind the fortieth are as good as sold out
 def candidates(ctx: Context, wishes: Wishes) -> tuple[Offer, ...]:
     """Offers in order of price, without the ones that no create request can buy. Raises NothingFits."""
     from gpucloud.catalog.catalog import open_catalog
-    from gpucloud.core.cloud import SellsOffers
+    from gpucloud.core.cloud import GroupsOffers, SellsOffers
 
     task, place = wishes.task, home()
     if not (task.gpu or task.clouds or wishes.instance_type):
@@ -37,7 +37,9 @@ def candidates(ctx: Context, wishes: Wishes) -> tuple[Offer, ...]:
         for cloud in dict.fromkeys(clouds or known_clouds()):
             provider = ctx.clouds.open(cloud) if cloud in task.clouds else None
             if provider is not None and isinstance(provider, SellsOffers):
-                found += [offer for offer in provider.offers() if _fits(offer, wanted, wishes)]
+                fitting = [offer for offer in provider.offers() if _fits(offer, wanted, wishes)]
+                several = task.nodes > 1 and isinstance(provider, GroupsOffers)
+                found += provider.groups(fitting, task.nodes) if several else fitting  # type: ignore[attr-defined]
             else:
                 found += _from_catalog(catalog, cloud, wanted, wishes)
     if not found:

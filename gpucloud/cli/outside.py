@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,10 @@ from gpucloud.cli.options import current, narrate
 from gpucloud.core.errors import Interrupted
 
 if TYPE_CHECKING:
+    from gpucloud.core.offers import Accelerator, Offer
     from gpucloud.flows.context import Context
     from gpucloud.flows.machines import Dial
+    from gpucloud.providers.site import Site
     from gpucloud.state.home import Home
 
 
@@ -30,9 +32,7 @@ def home() -> Home:
 def context() -> Iterator[Context]:
     """The flows' outside, with the journal open."""
     from gpucloud.flows.context import Clouds, Context, Waits
-    from gpucloud.flows.over_ssh import OverSsh, dialer, public_key
-    from gpucloud.providers.site import Site
-    from gpucloud.remote.scripts import template_dir
+    from gpucloud.flows.over_ssh import OverSsh, public_key
     from gpucloud.state.journal import Journal
 
     place = home()
@@ -41,7 +41,7 @@ def context() -> Iterator[Context]:
         yield Context(
             home=place,
             journal=journal,
-            clouds=Clouds(Site(place.root, place.home_id(), dict(os.environ), template_dir(), dialer(place))),
+            clouds=Clouds(_site(place)),
             readiness=OverSsh(place),
             public_key=lambda: public_key(place),
             narrate=narrate,
@@ -52,11 +52,41 @@ def context() -> Iterator[Context]:
         journal.close()
 
 
+def _site(place: Home) -> Site:
+    """What drivers are told about the place they work from."""
+    from gpucloud.providers.site import Site
+    from gpucloud.remote.scripts import template_dir
+
+    return Site(place.root, place.home_id(), dict(os.environ), template_dir(), dial(), _card)
+
+
+def _card(name: str) -> Accelerator:
+    """A card by any of its names; of several that it may be, the one with the least memory, which promises least."""
+    from gpucloud.catalog.catalog import open_catalog
+    from gpucloud.core.accelerators import parse_request
+
+    place = home()
+    with open_catalog(place.catalog, place.cache) as catalog:
+        cards = catalog.accelerators()
+        meant = parse_request(name, cards, catalog.aliases()).accelerators
+    return min((card for card in cards if card.name in meant), key=lambda card: (card.memory_gib or 0, card.name))
+
+
+def own_offers(clouds: Sequence[str]) -> list[Offer]:
+    """The offers of those of these clouds that sell their own: this computer and the machines you own."""
+    from gpucloud.core.cloud import SellsOffers
+    from gpucloud.providers.registry import open_provider
+
+    site = _site(home())
+    opened = [open_provider(cloud, site) for cloud in clouds]
+    return [offer for provider in opened if isinstance(provider, SellsOffers) for offer in provider.offers()]
+
+
 def dial() -> Dial:
-    """Opens a pinned SSH connection to an endpoint."""
+    """Opens a pinned SSH connection to an endpoint; a person may be asked about the key of an own machine."""
     from gpucloud.flows.over_ssh import dialer
 
-    return dialer(home())
+    return dialer(home(), lambda question: can_ask() and typer.confirm(question, default=False, err=True))
 
 
 def can_ask() -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gpucloud.core.plan import UpRequest
     from gpucloud.flows.context import Context
 
-WITHOUT_NETWORK = ("local", "fake")  # reached over loopback: no address to let in
+WITHOUT_NETWORK = ("local", "ssh", "fake")  # there is no firewall of ours: no address to let in
 
 
 @dataclass(frozen=True)

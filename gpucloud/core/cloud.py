@@ -249,3 +249,48 @@ class TellsGuards(Protocol):
     """A cloud that says which guards it will arm for a launch."""
 
     def guards(self, spec: LaunchSpec) -> Sequence[Guard]: ...
+
+
+@dataclass(frozen=True)
+class GpuState:
+    """How one GPU of an own machine stands: free, leased or busy; `by` is who, in words."""
+
+    index: int
+    name: str
+    state: str
+    by: str = ""
+    deployment: str = ""
+    since_epoch_s: float | None = None
+    until_epoch_s: float | None = None
+
+
+@dataclass(frozen=True)
+class HostState:
+    """An own machine at this moment: its GPUs, or the reason why it could not be asked."""
+
+    name: str
+    reason: str = ""
+    gpus: tuple[GpuState, ...] = ()
+
+
+@runtime_checkable
+class TellsHosts(Protocol):
+    """A cloud of machines that can be listed one by one, with who uses their GPUs."""
+
+    def hosts(self) -> Sequence[HostState]: ...
+
+
+@runtime_checkable
+class GroupsOffers(Protocol):
+    """A cloud where every machine is another place: several nodes are an offer of several places together."""
+
+    def groups(self, offers: Sequence[Offer], nodes: int) -> Sequence[Offer]: ...
+
+
+@runtime_checkable
+class ShowsGpus(Protocol):
+    """A cloud that knows which of a machine's GPUs belong to a resource."""
+
+    def shown_gpus(self, resource: Resource) -> Sequence[str]:
+        """Their lines of `nvidia-smi -L`, or lines like them."""
+        ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from gpucloud.state.home import Home
 
 TRY_S = 10.0
 CONNECT_S = 30.0
+OWN_CONNECT_S = 8.0  # own machines do not boot: one that does not answer by then is down
+Ask = Callable[[str], bool]  # a yes-no question to a person on a terminal; False where there is none
 
 
 def public_key(home: Home) -> str:
@@ -21,20 +24,66 @@ def public_key(home: Home) -> str:
     return keys.public_key(home.user_key)
 
 
-def dialer(home: Home) -> Callable[[Endpoint], Transport]:
-    """Opens pinned connections, with the user's own key where the endpoint names no other."""
+def dialer(home: Home, ask: Ask | None = None) -> Callable[[Endpoint], Transport]:
+    """Opens pinned connections, with the user's own key where the endpoint names no other.
+
+    `ask` may be asked once about the key of an own machine that nothing tells.
+    """
 
     def dial(endpoint: Endpoint) -> Transport:
         from gpucloud.remote.connection import connect
 
-        return connect(with_key(home, endpoint), deadline_s=CONNECT_S)
+        patience_s = OWN_CONNECT_S if endpoint.agent else CONNECT_S
+        return connect(with_pins(home, with_key(home, endpoint), ask), deadline_s=patience_s)
 
     return dial
 
 
 def with_key(home: Home, endpoint: Endpoint) -> Endpoint:
-    """The endpoint with our key, unless it has one of its own."""
-    return endpoint if endpoint.identity_file else replace(endpoint, identity_file=str(home.user_key))
+    """The endpoint with our key, unless it has one of its own or may use the user's."""
+    own = endpoint.identity_file or endpoint.agent
+    return endpoint if own else replace(endpoint, identity_file=str(home.user_key))
+
+
+def with_pins(home: Home, endpoint: Endpoint, ask: Ask | None) -> Endpoint:
+    """An own machine and its jump hosts with the keys that are known for them: accepted before, or the user's own.
+
+    Without any of these the question is asked, once, hop by hop; nothing is ever taken on trust.
+    """
+    if not endpoint.agent or (endpoint.host_key and not endpoint.proxy_jump):
+        return endpoint
+    hops: tuple[Endpoint, ...] = ()
+    for hop in endpoint.proxy_jump:
+        pinned = with_pins(home, replace(hop, proxy_jump=(*hops, *hop.proxy_jump)), ask)
+        hops = (*hops, *(replace(one, proxy_jump=()) for one in (*pinned.proxy_jump[len(hops) :], pinned)))
+    endpoint = replace(endpoint, proxy_jump=hops)
+    return endpoint if endpoint.host_key else replace(endpoint, host_key=_own_key(home, endpoint, ask))
+
+
+_ASKING = threading.Lock()  # hosts are reached in parallel, a person answers one question after the other
+
+
+def _own_key(home: Home, endpoint: Endpoint, ask: Ask | None) -> str:
+    """The key line of an own machine, from our known_hosts, the user's, or the user; empty when nobody knows."""
+    from gpucloud.remote.known_hosts import known_key
+
+    with _ASKING:
+        known = known_key(endpoint.host, endpoint.port, home.known_hosts) or known_key(endpoint.host, endpoint.port)
+        return known or ("" if ask is None else _asked_key(home, endpoint, ask))
+
+
+def _asked_key(home: Home, endpoint: Endpoint, ask: Ask) -> str:
+    from gpucloud.remote import sshconfig
+    from gpucloud.remote.connection import shown_host_key
+    from gpucloud.remote.keys import fingerprint
+
+    shown = shown_host_key(endpoint, deadline_s=OWN_CONNECT_S)
+    where = f"{endpoint.host} port {endpoint.port}"
+    kind = shown.split()[0]
+    if not ask(f"No key is known for {where}. It shows {kind} {fingerprint(shown)}. Is that the machine's own?"):
+        return ""
+    sshconfig.accept(home.known_hosts, endpoint.host, endpoint.port, shown)
+    return shown
 
 
 class OverSsh:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from gpucloud.core.cloud import Resource
+from gpucloud.core.cloud import Resource, ShowsGpus
 from gpucloud.core.deployments import Attempt, Deployment
 from gpucloud.core.errors import BootstrapError, CapacityError, HostKeyError, ThrottledError, Unreachable, WaitTimeout
 from gpucloud.core.events import Draft
@@ -113,7 +113,8 @@ def _one_round(ctx: Context, deployment_id: str, attempt: Attempt) -> str:
     ]
     if not waiting or not reachable(ctx, attempt):
         return ""
-    token = _token(ctx, deployment_id, attempt)
+    unpinned = any(not node.endpoint.host_key for node in waiting if node.endpoint)
+    token = _token(ctx, deployment_id, attempt) if unpinned else ""
     with ThreadPoolExecutor(min(NODES_AT_ONCE, len(waiting))) as pool:
         answers = list(pool.map(lambda node: _try_proof(ctx, node, token, deployment_id), waiting))
     proved = [
@@ -128,6 +129,9 @@ def _one_round(ctx: Context, deployment_id: str, attempt: Attempt) -> str:
 
 def _try_proof(ctx: Context, node: Resource, token: str, deployment_id: str) -> tuple[str, str]:
     try:
+        if node.endpoint is not None and node.endpoint.host_key:  # its driver knows the key: an own machine
+            ctx.readiness.greet(node)
+            return node.endpoint.host_key, ""
         return ctx.readiness.prove(node, token, deployment_id), ""
     except (Unreachable, HostKeyError) as error:
         return "", error.message.rstrip(".")
@@ -167,7 +171,9 @@ def _check_gpus(
 
 def _mismatch(ctx: Context, offer: Offer, machine: Resource) -> str:
     try:
-        return gpu_mismatch(offer, ctx.readiness.gpus(machine))
+        provider = ctx.clouds.open(machine.cloud)
+        shown = provider.shown_gpus(machine) if isinstance(provider, ShowsGpus) else ctx.readiness.gpus(machine)
+        return gpu_mismatch(offer, shown)
     except Unreachable as error:
         return f"does not say which GPUs it has: {error.message.rstrip('.')}"
 

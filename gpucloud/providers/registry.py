@@ -35,10 +35,14 @@ def known_clouds() -> tuple[str, ...]:
 def usual_clouds(site: Site) -> tuple[str, ...]:
     """The clouds that `gc`, `check` and `down` of a lost name ask: those with a driver here.
 
-    The fake one only takes part where it was used or a script for it is set.
+    The fake one only takes part where it was used or a script for it is set, own machines where there are any.
     """
-    fake = FAKE_SCRIPT in site.environ or (site.root / "fake").exists()
-    return tuple(name for name, module in DRIVERS.items() if has_driver(module) and (name != "fake" or fake))
+    left_out = set()
+    if FAKE_SCRIPT not in site.environ and not (site.root / "fake").exists():
+        left_out.add("fake")
+    if not (site.root / "hosts.yaml").exists():
+        left_out.add("ssh")
+    return tuple(name for name, module in DRIVERS.items() if name not in left_out and has_driver(module))
 
 
 def has_driver(module: str) -> bool:

@@ -61,6 +61,12 @@ def forget(known_hosts: Path, ssh_config: Path, deployment_id: str) -> None:
             _put(path, deployment_id, "")
 
 
+def accept(known_hosts: Path, host: str, port: int, key_line: str) -> None:
+    """Keep the key of an own machine that the user has said yes to, in place of an older one."""
+    name = host if port == 22 else f"[{host}]:{port}"
+    _put(known_hosts, f"own {name}", f"{name} {' '.join(key_line.split()[:2])}")
+
+
 def include_line(ssh_config: Path) -> str:
     """The one line that the user's own SSH configuration needs."""
     path = str(ssh_config)
