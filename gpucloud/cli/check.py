@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,10 +33,29 @@ def check(
     with context() as ctx:
         found = [item.as_json() for item in examine(ctx, tuple(clouds or ()))]
     rows = [{**item, "quota_words": _quotas(item["quotas"])} for item in found]
-    show(View("check", {"clouds": found}, COLUMNS, rows), current().output)
+    lines = [line for item in found for host in item.get("hosts", ()) for line in _host_lines(host)]
+    show(View("check", {"clouds": found}, COLUMNS, rows, lines), current().output)
     refused = [item["cloud"] for item in found if not item["usable"]]
     if clouds and refused:
         raise CredentialsError(f"{', '.join(refused)} cannot be used.", "The table says why.")
+
+
+def _host_lines(host: dict[str, Any]) -> list[str]:
+    """An own machine in words: `box1: reachable, 1 of 2 GPUs free`, then a line for each that is not."""
+    if not host["reachable"]:
+        return [f"{host['host']}: not reachable: {host['reason']}"]
+    gpus = host["gpus"]
+    free = sum(gpu["state"] == "free" for gpu in gpus)
+    words = f"{free} of {len(gpus)} GPUs free" if gpus else "no GPUs"
+    first = f"{host['host']}: reachable, {words}" + (f" ({host['reason']})" if host["reason"] else "")
+    return [first, *(f"  GPU {gpu['index']} {gpu['name']}: {_gpu_words(gpu)}" for gpu in gpus)]
+
+
+def _gpu_words(gpu: dict[str, Any]) -> str:
+    if gpu["state"] == "leased":
+        until = f"until {gpu['until']}" if gpu["until"] else "without an end"
+        return f"leased by {gpu['by']} ({gpu['deployment']}) since {gpu['since']} {until}"
+    return f"busy with {gpu['by']}" if gpu["state"] == "busy" else "free"
 
 
 def _quotas(quotas: list[dict[str, object]]) -> str:

@@ -60,7 +60,8 @@ def compare(
     when nothing fits, and says which wish is to blame.
     """
     place = home()
-    with open_catalog(place.catalog, place.cache) as catalog:
+    with open_catalog(place.catalog, place.cache) as shipped:
+        catalog = _with_own(shipped, asked.commas(cloud))
         clouds = asked.known_clouds(catalog, cloud)
         query = OfferQuery(
             gpus=asked.gpu_requests(catalog, gpus),
@@ -78,6 +79,14 @@ def compare(
             limit=_limit(limit),
         )
         _answer(catalog, query, asked.known_model(catalog, model), _precision(precision))
+
+
+def _with_own(catalog: Catalog, clouds: tuple[str, ...]) -> Catalog:
+    if not clouds:
+        return catalog
+    from gpucloud.cli.own_offers import with_own
+
+    return with_own(catalog, clouds)
 
 
 def _memory(words: str | None) -> float | None:

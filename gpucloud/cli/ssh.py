@@ -52,7 +52,7 @@ def _split(words: list[str]) -> tuple[str | None, list[str]]:
 
 def _session(ctx, name: str | None, node: int, command: list[str]) -> int:  # type: ignore[no-untyped-def]
     from gpucloud.core.plan import find_deployment
-    from gpucloud.flows.direct import command_line, execute
+    from gpucloud.flows.direct import command_line, execute, shell_line
     from gpucloud.flows.machines import endpoint_of, usable
     from gpucloud.remote.shell import interact
 
@@ -66,7 +66,8 @@ def _session(ctx, name: str | None, node: int, command: list[str]) -> int:  # ty
         return execute(dial(), (machine,), command, sys.stdin, sys.stdout.buffer, sys.stderr.buffer)
     connection = dial()(endpoint_of(machine))
     try:
-        return int(interact(connection, command_line(connection, command) if command else ""))  # type: ignore[arg-type]
+        line = command_line(connection, command) if command else shell_line(connection)
+        return int(interact(connection, line))  # type: ignore[arg-type]
     finally:
         connection.close()
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from gpucloud.core.cloud import Guard, Quota, Resource
+from gpucloud.core.cloud import Guard, HostState, Quota, Resource
 from gpucloud.core.cost import CostItem, run_usd, spent_usd
 from gpucloud.core.deployments import Attempt, Deployment, Run
 from gpucloud.core.offers import Offer
@@ -57,18 +57,24 @@ _PRICE = ("usd_per_hour", "price_observed_on")
 
 
 def _place_json(attempt: Attempt) -> dict[str, Any]:
-    offer = attempt.offer
+    place = {**_offer_place(attempt.offer), "account": attempt.account}
+    prices = {
+        "usd_per_hour": money_json(attempt.usd_per_hour),
+        "price_observed_on": attempt.offer.observed_on or None,
+    }
+    return {**{key: place[key] for key in _PLACE}, **prices}
+
+
+def _offer_place(offer: Offer) -> dict[str, Any]:
+    """Where an offer is and what it gives."""
     return {
         "cloud": offer.cloud,
-        "account": attempt.account,
         "region": offer.region,
         "zone": offer.zone or None,
         "instance_type": offer.instance_type,
         "accelerator": offer.accelerator or None,
         "accelerator_count": offer.accelerator_count,
         "market": offer.market,
-        "usd_per_hour": money_json(attempt.usd_per_hour),
-        "price_observed_on": offer.observed_on or None,
     }
 
 
@@ -135,17 +141,28 @@ def quota_json(quota: Quota) -> dict[str, Any]:
     return {"region": quota.region, "name": quota.name, "limit": quota.limit, "used": quota.used}
 
 
+def host_json(host: HostState) -> dict[str, Any]:
+    """An own machine in `check`: reachable or why not, each GPU free, leased or busy, and by whom until when."""
+    gpus = [
+        {
+            "index": gpu.index,
+            "name": gpu.name,
+            "state": gpu.state,
+            "by": gpu.by or None,
+            "deployment": gpu.deployment or None,
+            "since": None if gpu.since_epoch_s is None else iso_utc(gpu.since_epoch_s),
+            "until": None if gpu.until_epoch_s is None else iso_utc(gpu.until_epoch_s),
+        }
+        for gpu in host.gpus
+    ]
+    return {"host": host.name, "reachable": host.reachable, "reason": host.reason or None, "gpus": gpus}
+
+
 def offer_json(offer: Offer, nodes: int = 1) -> dict[str, Any]:
     """One offer of the order of a plan."""
     hourly = None if offer.usd_per_hour is None else offer.usd_per_hour * nodes
     return {
-        "cloud": offer.cloud,
-        "region": offer.region,
-        "zone": offer.zone or None,
-        "instance_type": offer.instance_type,
-        "accelerator": offer.accelerator or None,
-        "accelerator_count": offer.accelerator_count,
-        "market": offer.market,
+        **_offer_place(offer),
         "nodes": nodes,
         "usd_per_hour": money_json(hourly),
         "observed_on": offer.observed_on or None,
@@ -157,10 +174,12 @@ def up_plan_json(plan: UpPlan) -> Mapping[str, Any]:
     request = plan.request
     return {
         "order": [offer_json(offer, request.nodes) for offer in plan.order],
-        "image": request.image or None,
+        "image": plan.outline.image or request.image or None,
+        "ssh_user": plan.outline.ssh_user or None,
         "guards": [guard_json(guard) for guard in plan.guards],
         "deadline_at": time_json(plan.deadline_at),
         "worst_case_usd": money_json(plan.worst_case_usd),
         "ssh_from": list(request.ssh_from),
-        "resources": [{"kind": kind, "name": name} for kind, name in plan.resources],
+        "resources": [{"kind": kind, "name": name} for kind, name in plan.outline.resources],
+        "notes": list(plan.outline.notes),
     }

@@ -269,6 +269,7 @@ class HostState:
     """An own machine at this moment: its GPUs, or the reason why it could not be asked."""
 
     name: str
+    reachable: bool
     reason: str = ""
     gpus: tuple[GpuState, ...] = ()
 

@@ -32,6 +32,7 @@ from typing import Protocol
 
 PROOF_FILE = "gpucloud-proof"  # under the machine's base, readable by the login user
 WORK_DIR, RUNS_DIR, SETUP_DIR = "work", "runs", "setup"
+ENVIRONMENT_FILE = "environment"  # under the machine's base: shell text that every command there begins with
 STAGE_DIR = ".gpucloud-stage"  # inside a synced folder while a sync is under way
 START_MARK = b"gpucloud:start"
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpucloud.core.answers import quota_json
-from gpucloud.core.cloud import Identity, Quota, TellsQuotas
+from gpucloud.core.answers import host_json, quota_json
+from gpucloud.core.cloud import HostState, Identity, Quota, TellsHosts, TellsQuotas
 from gpucloud.core.errors import GpucloudError, WaitTimeout
 from gpucloud.flows.at_once import Answer, at_once
 from gpucloud.flows.context import Context
@@ -24,11 +24,14 @@ class CloudCheck:
     reason: str = ""
     hint: str = ""
     quotas: tuple[Quota, ...] = ()
+    hosts: tuple[HostState, ...] | None = None  # of a cloud that is a list of machines
 
     def as_json(self) -> dict[str, Any]:
         """One entry of `clouds`."""
         who = self.identity
+        hosts = {} if self.hosts is None else {"hosts": [host_json(host) for host in self.hosts]}
         return {
+            **hosts,
             "cloud": self.cloud,
             "usable": self.usable,
             "identity": (who.principal or who.account) if who else None,
@@ -66,6 +69,8 @@ def _check(ctx: Context, cloud: str, named: bool) -> CloudCheck:
 
 def _with_quotas(ctx: Context, cloud: str, identity: Identity) -> CloudCheck:
     provider = ctx.clouds.open(cloud)
+    if isinstance(provider, TellsHosts):
+        return CloudCheck(cloud, True, identity, hosts=tuple(provider.hosts()))
     if not isinstance(provider, TellsQuotas):
         return CloudCheck(cloud, True, identity)
     try:

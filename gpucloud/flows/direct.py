@@ -12,7 +12,7 @@ from typing import BinaryIO, TextIO
 
 from gpucloud.core.cloud import Resource
 from gpucloud.core.errors import Unreachable
-from gpucloud.core.wire import WORK_DIR, Process, Transport
+from gpucloud.core.wire import ENVIRONMENT_FILE, WORK_DIR, Process, Transport
 from gpucloud.flows.lines import Lines
 from gpucloud.flows.machines import Dial, Fleet, Node
 from gpucloud.remote.verbs import through_any_shell
@@ -20,11 +20,39 @@ from gpucloud.remote.verbs import through_any_shell
 CHUNK = 65536
 
 
+# The environment is that of a login, as for runs: of the login shell where it speaks sh, else of sh. What a profile
+# prints is dropped, and the command's input is not given to it.
+IN_LOGIN = """\
+exec 6<&0 7>&1 8>&2 </dev/null >/dev/null 2>&1
+inner='exec <&6 >&7 2>&8 6<&- 7>&- 8>&-; eval "$0"'
+case ${SHELL##*/} in bash | zsh | ksh) exec "$SHELL" -lc "$inner" %s;; esac
+for profile in /etc/profile "$HOME/.profile"; do if [ -r "$profile" ]; then . "$profile"; fi; done
+exec sh -c "$inner" %s
+"""
+
+
 def command_line(transport: Transport, words: Sequence[str]) -> str:
     """The exec text for a command in the work folder: one word is shell text, several are quoted."""
     text = words[0] if len(words) == 1 else shlex.join(words)
     folder = shlex.quote(f"{transport.base_dir}/{WORK_DIR}")
-    return through_any_shell(f"cd {folder} 2>/dev/null || cd; {text}")
+    command = f"{_environment(transport)}cd {folder} 2>/dev/null || cd; {text}"
+    if transport.dialect == "sh":
+        command = IN_LOGIN % ((shlex.quote(command),) * 2)
+    return through_any_shell(command)
+
+
+def shell_line(transport: Transport) -> str:
+    """The exec text for a login shell that sees the leased GPUs only; empty where there is nothing to be set."""
+    own = getattr(getattr(transport, "endpoint", None), "agent", False)
+    return through_any_shell(f'{_environment(transport)}exec "${{SHELL:-/bin/sh}}" -l') if own else ""
+
+
+def _environment(transport: Transport) -> str:
+    """Shell text that reads what every command of this deployment begins with, where the machine has it."""
+    if transport.dialect != "sh":
+        return ""
+    file = shlex.quote(f"./{transport.base_dir}/{ENVIRONMENT_FILE}")
+    return f"if [ -r {file} ]; then . {file}; fi; "
 
 
 def execute(

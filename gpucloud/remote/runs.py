@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gpucloud.core.errors import HostError, Unreachable, UsageError
-from gpucloud.core.wire import SETUP_DIR, Secret, Transport
+from gpucloud.core.wire import ENVIRONMENT_FILE, SETUP_DIR, Secret, Transport
 from gpucloud.remote.scripts import script
 from gpucloud.remote.talk import Talk
 from gpucloud.remote.verbs import Argument, shell_quoted
@@ -83,8 +83,10 @@ def start(transport: Transport, spec: RunSpec) -> None:
 
 
 def job_text(spec: RunSpec) -> str:
-    """The job as shell text, environment and secrets first."""
+    """The job as shell text, environment and secrets first; what the machine's own file sets wins (leased GPUs)."""
     lines = [f"export {name}={shell_quoted(value)}" for name, value in sorted(_environment(spec).items())]
+    file = _from_home(f"{spec.run_dir.rstrip('/').rpartition('/')[0].rpartition('/')[0]}/{ENVIRONMENT_FILE}")
+    lines.append(f"if [ -r {file} ]; then . {file}; fi")
     if spec.setup:
         lines += _setup_lines(spec)
     if spec.tty:

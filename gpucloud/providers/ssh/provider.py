@@ -327,10 +327,10 @@ class SshProvider:
 
     def _state(self, host: Host, answer: tuple[Sight, Endpoint] | str) -> HostState:
         if isinstance(answer, str):
-            return HostState(host.name, answer)
+            return HostState(host.name, False, answer)
         sight, _ = answer
         broken = f"nvidia-smi fails: {sight.driver_says}" if sight.driver == "broken" else ""
-        return HostState(host.name, broken, sight.gpus(host))
+        return HostState(host.name, True, broken, sight.gpus(host))
 
     # ---- what is found
 

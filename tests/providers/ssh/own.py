@@ -61,7 +61,13 @@ class Own:
         command = [sys.executable, "-m", "gpucloud", *words]
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            command, cwd=work, env=self.environment(**more), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
+            command,
+            cwd=work,
+            env=self.environment(**more),
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
         )
 
     def call(self, *words: str, code: int = 0, **more: Any) -> Any:
@@ -77,7 +83,9 @@ class Own:
 
 
 @contextlib.contextmanager
-def own_machines(folder: Path, *names: str, gpus: str = "RTX3090", count: int = 2, pinned: bool = True) -> Iterator[Own]:
+def own_machines(
+    folder: Path, *names: str, gpus: str = "RTX3090", count: int = 2, pinned: bool = True
+) -> Iterator[Own]:
     """That many sshd, each a host with `count` GPUs by the inventory and a shelf of its own."""
     with contextlib.ExitStack() as stack:
         servers = {name: stack.enter_context(openssh_server(folder / name)) for name in names}
