@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpucloud.cli.outside import home
@@ -68,7 +69,18 @@ def _from_catalog(catalog: Catalog, cloud: str, wanted: tuple[GpuRequest, ...], 
         all_regions=True,
         provisionable_only=True,
     )
-    return [offer for offer in catalog.offers(query) if wishes.zone in ("", offer.zone)]
+    return in_zone(catalog.offers(query), wishes.zone)
+
+
+def in_zone(offers: Sequence[Offer], zone: str) -> list[Offer]:
+    """The offers of that zone. Where a price is for a whole region, its zones are `us-east-1a`, or only a number."""
+    if not zone:
+        return list(offers)
+    return [
+        replace(offer, zone=zone)
+        for offer in offers
+        if offer.zone == zone or (not offer.zone and (zone.isdigit() or zone.startswith(offer.region)))
+    ]
 
 
 def _fits(offer: Offer, wanted: tuple[GpuRequest, ...], wishes: Wishes) -> bool:

@@ -264,8 +264,9 @@ def _fresh(
     wishes = replace(wishes, task=replace(wishes.task, name=name), one_shot=not keep)
     planned = up_words.plan(ctx, wishes, dry_run=False)
     up_words.show_plan(planned)
+    ahead = up_words.begin_ahead(ctx, planned)
     up_words.agree(planned, yes)
-    return up_words.carry_out(ctx, planned).deployment.name
+    return up_words.carry_out(ctx, planned, ahead).deployment.name
 
 
 def _one_shot(ctx: Context, request: RunRequest, name: str, keep: bool) -> None:

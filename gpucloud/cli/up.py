@@ -16,6 +16,7 @@ from gpucloud.render.view import Column, View, show
 
 if TYPE_CHECKING:
     from gpucloud.core.plan import UpPlan
+    from gpucloud.flows.ahead import Ahead
     from gpucloud.flows.context import Context
     from gpucloud.flows.up import UpResult
 
@@ -52,6 +53,7 @@ Tag = Annotated[list[str] | None, typer.Option("--tag", metavar="K=V", help="A t
 Setup = Annotated[str | None, typer.Option("--setup", metavar="CMD", help="Run before the first command.")]
 File = Annotated[Path | None, typer.Option("--file", "-f", help="The task file; gpucloud.yaml by default.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep a machine that never became ready.")]
+Alarm = Annotated[bool, typer.Option("--alarm", help="AWS: also a CloudWatch alarm that terminates it a day later.")]
 NoGuard = Annotated[bool, typer.Option("--no-guard", help="Go on where no provider-side guard is possible.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan only; needs no credentials.")]
@@ -86,6 +88,7 @@ def up(
     setup: Setup = None,
     file: File = None,
     keep: Keep = False,
+    alarm: Alarm = False,
     no_guard: NoGuard = False,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -121,6 +124,7 @@ def up(
         "resource-group": resource_group,
         "private": "yes" if private else None,
         "ssh-user": ssh_user,
+        "alarm": "yes" if alarm else None,
         "no-guard": "yes" if no_guard else None,
     }
     wishes = Wishes.of(flags, options, file, zone, instance_type, wait_capacity, timeout, keep)
@@ -129,10 +133,12 @@ def up(
         if dry_run:
             show(plan_view(planned), current().output)
             return
+        ahead = None
         if planned.existing is None or planned.existing.state != "ready":
             show_plan(planned)
+            ahead = begin_ahead(ctx, planned)
             agree(planned, yes)
-        result = carry_out(ctx, planned)
+        result = carry_out(ctx, planned, ahead)
         show(result_view(result, ctx.clock()), current().output)
 
 
@@ -143,13 +149,20 @@ def plan(ctx: Context, wishes: Any, dry_run: bool) -> UpPlan:
     return flow.plan(ctx, wishes.request(ctx, dry_run))
 
 
-def carry_out(ctx: Context, planned: UpPlan) -> UpResult:
+def begin_ahead(ctx: Context, planned: UpPlan) -> Ahead:
+    """Load the libraries and ask the quotas while the plan is being read."""
+    from gpucloud.flows.ahead import Ahead
+
+    return Ahead(ctx, planned.order)
+
+
+def carry_out(ctx: Context, planned: UpPlan, ahead: Ahead | None = None) -> UpResult:
     """Provision; a failure shows its attempts before the error."""
     from gpucloud.core.errors import GpucloudError
     from gpucloud.flows import up as flow
 
     try:
-        return flow.up(ctx, planned)
+        return flow.up(ctx, planned, ahead)
     except GpucloudError as error:
         tries = error.details.get("attempts")
         if tries and current().output != "json":
@@ -191,11 +204,23 @@ def plan_lines(planned: UpPlan) -> list[str]:
         when = f" at {iso_utc(guard.ends_epoch_s)}" if guard.ends_epoch_s else ""
         survives = f", survives: {', '.join(guard.survives).replace('_', ' ')}" if guard.survives else ""
         lines.append(f"  guard {guard.kind.replace('_', ' ')}: {guard.action.replace('_', ' ')}{when}{survives}")
+    lines += outline_lines(planned)
     if request.ssh_from:
         lines.append(f"  SSH from {', '.join(request.ssh_from)}")
     worst = "nothing bounds the bill" if planned.worst_case_usd is None else f"{money(planned.worst_case_usd)} USD"
     lines.append(f"  at worst: {worst}")
     return lines
+
+
+def outline_lines(planned: UpPlan) -> list[str]:
+    """Image, login and everything that will be made, where the driver of the first offer tells."""
+    outline = planned.outline
+    lines = [f"  image {outline.image}"] if outline.image else []
+    if outline.ssh_user:
+        lines.append(f"  login as {outline.ssh_user}")
+    if outline.notes or outline.image:
+        lines.append(f"  makes {', '.join(f'{kind} {name}'.strip() for kind, name in outline.resources)}")
+    return [*lines, *(f"  {note}" for note in outline.notes)]
 
 
 def offer_words(offer: Any, nodes: int) -> str:

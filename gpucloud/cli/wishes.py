@@ -93,13 +93,18 @@ class Wishes:
             idle_s=task.idle_min * 60,
             at_end=at_end,
             ssh_from=self._ssh_from(offers, dry_run),
-            options=self.options,
+            options=self._options(),
             tags=task.tags,
             ready_timeout_s=self.timeout_s,
             wait_capacity_s=self.wait_capacity_s,
             keep=self.keep,
             one_shot=self.one_shot,
         )
+
+    def _options(self) -> dict[str, str]:
+        """With the word for a driver whose cloud decides at launch whether a machine may end for good."""
+        decided = not self.one_shot or bool(self.task.at_end)
+        return {**self.options} if decided else {**self.options, "one-shot": "yes"}
 
     def _ssh_from(self, offers: tuple[Offer, ...], dry_run: bool) -> tuple[str, ...]:
         if all(offer.cloud in WITHOUT_NETWORK for offer in offers):

@@ -13,9 +13,12 @@ from gpucloud.core.errors import (
     CloudError,
     CredentialsError,
     GpucloudError,
+    NotOffered,
     NotRegistered,
     PermissionDenied,
+    PolicyError,
     QuotaError,
+    ThrottledError,
     Unreachable,
 )
 from gpucloud.core.offers import Offer
@@ -105,7 +108,8 @@ def nothing_started(tried: Sequence[Mapping[str, Any]], hints: Mapping[str, str]
         if kind.code in codes:
             return kind(_sentence(kind.code, tried), given.get(kind.code, HINTS[kind.code]), attempts=list(tried))
     last = codes[-1] if codes else ""
-    return CloudError(_sentence(last, tried), given.get(last, HINTS[""]), attempts=list(tried))
+    answered = next((kind for kind in (PolicyError, ThrottledError, NotOffered) if kind.code == last), CloudError)
+    return answered(_sentence(last, tried), given.get(last, HINTS[""]), attempts=list(tried))
 
 
 HINTS = {

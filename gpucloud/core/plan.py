@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpucloud.core.cloud import Guard, LaunchSpec, Resource
+from gpucloud.core.cloud import Guard, LaunchSpec, Outline, Resource
 from gpucloud.core.deployments import Deployment, Present
 from gpucloud.core.errors import StateConflict, UsageError, nearest
 from gpucloud.core.guards import (
@@ -135,7 +135,7 @@ class UpPlan:
     guards: tuple[Guard, ...]
     worst_case_usd: float | None
     existing: Deployment | None = None
-    resources: tuple[tuple[str, str], ...] = ()  # (kind, name) that the first offer's cloud will make
+    outline: Outline = field(default_factory=Outline)  # what the first offer's cloud will use and make
 
     @property
     def order(self) -> tuple[Offer, ...]:
@@ -151,7 +151,12 @@ class UpPlan:
 
 
 def plan_up(
-    present: Present, request: UpRequest, journal_id: str, now: float, guards: Sequence[Guard] | None = None
+    present: Present,
+    request: UpRequest,
+    journal_id: str,
+    now: float,
+    guards: Sequence[Guard] | None = None,
+    outline: Outline | None = None,
 ) -> UpPlan:
     """What it takes to have that deployment. Raises StateConflict when the name means something else."""
     existing = _same_or_conflict(present, request)
@@ -166,8 +171,9 @@ def plan_up(
         deadline, known = existing.deadline_at, existing.current.guards
     worst = worst_case_usd(first, request.nodes, now, deadline, known)
     seq = existing.last_seq if existing else 0
-    resources = tuple(("machine", f"{request.name}-{rank}") for rank in range(request.nodes))
-    return UpPlan(request, Basis(journal_id, seq), now, deadline, known, worst, existing, resources)
+    machines = tuple(("machine", f"{request.name}-{rank}") for rank in range(request.nodes))
+    outline = outline or Outline(request.image, resources=machines)
+    return UpPlan(request, Basis(journal_id, seq), now, deadline, known, worst, existing, outline)
 
 
 def offer_deadline(request: UpRequest, offer: Offer, now: float) -> float | None:

@@ -17,7 +17,7 @@ from gpucloud.flows import down
 from gpucloud.flows.ahead import Ahead
 from gpucloud.flows.apply import Cancelled
 from gpucloud.flows.context import Context
-from gpucloud.flows.guarding import guards_of
+from gpucloud.flows.guarding import guards_of, outline_of
 from gpucloud.flows.interrupts import InterruptedTwice, Interrupts
 from gpucloud.flows.journey import Journey, Stopped
 from gpucloud.state.journal import JournalError
@@ -39,14 +39,18 @@ def plan(ctx: Context, request: UpRequest) -> UpPlan:
     if planned.existing is not None:
         return planned
     spec = _draft_spec(request, now)
-    guards = guards_of(ctx.clouds.open(spec.offer.cloud), spec)
-    return plan_up(ctx.journal.present(), request, ctx.journal.identity, now, guards)
+    provider = ctx.clouds.open(spec.offer.cloud)
+    guards, outline = guards_of(provider, spec), outline_of(provider, spec)
+    return plan_up(ctx.journal.present(), request, ctx.journal.identity, now, guards, outline)
+
+
+UNDECIDED = "x" * 8  # where an id will have its random letters
 
 
 def _draft_spec(request: UpRequest, now: float) -> LaunchSpec:
     offer = request.offers[0]
     return LaunchSpec(
-        deployment_id="",
+        deployment_id=f"{request.name}-{UNDECIDED}",
         name=request.name,
         attempt=1,
         token="",
@@ -57,6 +61,9 @@ def _draft_spec(request: UpRequest, now: float) -> LaunchSpec:
         deadline_epoch_s=offer_deadline(request, offer, now),
         idle_s=request.idle_s,
         at_end=request.at_end,
+        image=request.image,
+        disk_gib=request.disk_gib,
+        ssh_from=request.ssh_from,
         options=request.options,
     )
 

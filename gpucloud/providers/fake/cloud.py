@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from gpucloud.core.cloud import Guard, Identity, LaunchSpec, Quota, Resource, Scan
-from gpucloud.core.errors import AmbiguousError, BadRequest, CapacityError
+from gpucloud.core.cloud import Guard, Identity, LaunchSpec, Outline, Quota, Resource, Scan
+from gpucloud.core.errors import AmbiguousError, BadRequest, CapacityError, PolicyError
 from gpucloud.core.guards import BACKSTOP_S
 from gpucloud.core.names import node_name, owner_hash
 from gpucloud.core.offers import Offer
@@ -28,6 +28,7 @@ FACTOR = {"fake-east": 1.0, "fake-west": 1.1, "fake-north": 1.3}
 SPOT = 0.4
 OBSERVED_ON = "2026-01-01"
 ACCOUNT = "fake-account"
+UNGUARDED = "`--no-guard` goes on with the guards inside the machine only."
 
 
 class FakeProvider:
@@ -67,6 +68,8 @@ class FakeProvider:
         fault = rule.fault if rule else ""
         if offer.region not in ZONES:
             raise BadRequest(f"There is no region '{offer.region}' at the fake cloud.")
+        if fault == "unguarded" and spec.options.get("no-guard") != "yes":
+            raise PolicyError(f"Nothing outside the machine can end it in {offer.region}.", UNGUARDED)
         with self._store.change() as cloud:
             made = self._made(cloud, spec, rule)
         if fault in ("lost_after", "late", "half"):
@@ -122,6 +125,12 @@ class FakeProvider:
         if spec.idle_s:
             guards.append(Guard("in_machine_idle", spec.at_end, None, ("client killed", "network lost")))
         return guards
+
+    def outline(self, spec: LaunchSpec) -> Outline:
+        """One firewall for all nodes; the image is only a word."""
+        names = [("machine", node_name(spec.deployment_id, spec.attempt, rank)) for rank in range(spec.nodes)]
+        resources = (*names, ("firewall", f"fw-{spec.deployment_id}"))
+        return Outline(spec.image or "fake-image", spec.options.get("ssh-user", "fake"), resources)
 
     def quotas(self, regions: Sequence[str] = ()) -> Sequence[Quota]:
         """Eight GPUs of each kind a region, on-demand and spot together; none where the script says `zero`."""

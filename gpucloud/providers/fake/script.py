@@ -7,7 +7,8 @@
 not_registered not_offered policy bad_request lost_before`; around it: `lost_after` (done, answer lost), `slow`
 (takes `seconds`), `late` (answer lost, the machines come into being after `seconds`), `half` (only the
 firewall is made, then the answer is lost), `invisible` (not shown for `seconds`), `preempted` (taken back
-after `seconds`), `failed` (never gets running), `unscanned` (find cannot ask that region), `zero` (quotas: none).
+after `seconds`), `failed` (never gets running), `unscanned` (find cannot ask that region), `zero` (quotas: none),
+`unguarded` (refused where no provider-side guard is possible, unless with --no-guard).
 """
 
 from __future__ import annotations
@@ -43,7 +44,19 @@ REFUSALS: Mapping[str, GpucloudError] = {
     "policy": PolicyError("A rule of the organisation forbids {where}."),
     "bad_request": BadRequest("The fake cloud does not understand the request."),
 }
-AROUND = ("lost_before", "lost_after", "slow", "late", "half", "invisible", "preempted", "failed", "unscanned", "zero")
+AROUND = (
+    "lost_before",
+    "lost_after",
+    "slow",
+    "late",
+    "half",
+    "invisible",
+    "preempted",
+    "failed",
+    "unscanned",
+    "zero",
+    "unguarded",
+)
 
 
 @dataclass(frozen=True)
