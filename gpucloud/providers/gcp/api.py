@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gpucloud.core.errors import AmbiguousError, GpucloudError, ThrottledError
-from gpucloud.providers.gcp.errors import Missing, from_exception, from_operation, missing_library
+from gpucloud.providers.gcp.errors import Exists, Missing, from_exception, from_operation, missing_library
 from gpucloud.providers.gcp.session import Session, open_session
 
-READ_S, SEND_S = 30.0, 60.0  # how long one call may take
-WAIT_S = 130.0  # `wait` answers after two minutes at the latest
+ANSWER_S = 30.0  # how long one call may take
+LONGER_S = {"insert_unary": 60.0, "wait": 130.0}  # `wait` answers after two minutes at the latest
 FINISH_S = 900.0  # after this an operation counts as not answered
 PAUSES_S = (0.2, 1.0)  # before a call is sent again
 RETRY_VARIABLE = "GPUCLOUD_WAIT_RETRY"  # seconds that a pause may last at most; tests shorten it
@@ -50,18 +50,17 @@ class Api:
         """The project's id."""
         return self.session.project
 
-    def call(self, service: str, method: str, *, seconds: float = READ_S, **request: Any) -> Any:
+    def call(self, service: str, method: str, **request: Any) -> Any:
         """One call, e.g. `call("Instances", "get", zone=…, instance=…)`; the project is filled in.
 
         Lost answers and server errors are tried again: reads change nothing, and changes carry a request id or
         a name that is theirs alone. Once an answer was lost, nothing short of success ends the doubt.
         """
-        client, doubt = self._client(service), False
+        send, doubt = getattr(self._client(service), method), False
+        words = {"request": {"project": self.project, **request}, "timeout": LONGER_S.get(method, ANSWER_S)}
         for pause_s in (*PAUSES_S, None):
             try:
-                return getattr(client, method)(
-                    request={"project": self.project, **request}, retry=None, timeout=seconds
-                )
+                return send(**words, retry=None)
             except Exception as error:
                 meant = self._meant(error)
             doubt = doubt or isinstance(meant, AmbiguousError)
@@ -70,7 +69,7 @@ class Api:
                 break
             wait_s = meant.retry_after_s if isinstance(meant, ThrottledError) else pause_s
             self._sleep(min(wait_s, self._longest_pause_s))
-        if doubt and method.startswith("insert") and not isinstance(meant, AmbiguousError):
+        if doubt and method.startswith("insert") and not isinstance(meant, (AmbiguousError, Exists)):
             raise AmbiguousError(meant.message, meant.hint)
         raise meant
 
@@ -113,8 +112,8 @@ class Api:
     def _wait(self, operation: Any) -> Any:
         if operation.zone:
             zone = last(operation.zone)
-            return self.call("ZoneOperations", "wait", seconds=WAIT_S, zone=zone, operation=operation.name)
-        return self.call("GlobalOperations", "wait", seconds=WAIT_S, operation=operation.name)
+            return self.call("ZoneOperations", "wait", zone=zone, operation=operation.name)
+        return self.call("GlobalOperations", "wait", operation=operation.name)
 
     def _meant(self, error: Exception) -> GpucloudError:
         if isinstance(error, GpucloudError):
@@ -130,6 +129,13 @@ class Api:
             if service not in self._clients:
                 self._clients[service] = _open_client(service, session)
             return self._clients[service]
+
+    def takes(self, request: str, word: str) -> bool:
+        """Whether this release of the library has that field in a request."""
+        self.warm()
+        from google.cloud import compute_v1
+
+        return word in getattr(compute_v1, request).meta.fields
 
     def warm(self) -> None:
         """Load the library, which takes more than a second."""

@@ -99,7 +99,7 @@ BY_STATUS: Mapping[int, type[GpucloudError]] = {
     429: ThrottledError,
 }
 # A bad request about one of these fields means that the zone does not sell it.
-NOT_SOLD = ("machinetype", "machine type", "acceleratortype", "accelerator type", "does not support accelerator")
+NOT_SOLD = ("machinetype", "machine type", "acceleratortype", "accelerator type", "unknown zone")
 
 
 def meaning(words: Sequence[str], message: str, status: int = 0) -> type[GpucloudError]:
@@ -140,7 +140,7 @@ def from_exception(error: Exception, project: str) -> GpucloudError | None:
         return CredentialsError(f"Google refused the credentials: {_first_line(error)}.", LOGIN_HINT)
     if isinstance(error, (requests.RequestException, auth.TransportError)):
         return AmbiguousError(f"Compute Engine did not answer: {_short(error)}.", "Look at the network, and try again.")
-    if isinstance(error, (json_format.ParseError, ValueError)):
+    if isinstance(error, (json_format.ParseError, UnicodeDecodeError)):
         return AmbiguousError("Compute Engine's answer cannot be read.", "Try again.")
     return None
 

@@ -77,13 +77,19 @@ def _aggregated(api: Api, service: str, words: str) -> tuple[list[Any], dict[str
     found: list[Any] = []
     silent: dict[str, str] = {}
     field = service.lower()
-    for page in api.pages(service, "aggregated_list", filter=words, return_partial_success=True):
+    for page in api.pages(service, "aggregated_list", filter=words, **_partial(api, service)):
         for scope, part in page.items.items():
             found += list(getattr(part, field))
             if part.warning and part.warning.code not in HARMLESS:
                 silent[_region(scope)] = f"{last(scope)}: {part.warning.message or part.warning.code}"
         silent.update({_region(scope): f"{last(scope)} does not answer" for scope in page.unreachables})
     return found, silent
+
+
+def _partial(api: Api, service: str) -> dict[str, bool]:
+    """Some releases of the library have to be told that a part is better than nothing; others do not know the word."""
+    known = api.takes(f"AggregatedList{service}Request", "return_partial_success")
+    return {"return_partial_success": True} if known else {}
 
 
 def _region(scope: str) -> str:

@@ -1,4 +1,4 @@
-"""Which image a machine boots from: the user's, or the newest that Google publishes for the purpose, looked up each time."""
+"""Which image a machine boots from: the user's, or the newest of Google's for the purpose, looked up each time."""
 
 from __future__ import annotations
 
@@ -76,8 +76,9 @@ def _of_family(api: Api, project: str, family: str) -> Image:
 
 def _newest_with_driver(api: Api) -> Image:
     """Of the newest images with CUDA: Ubuntu before Debian (it has cloud-init), driver inside, highest CUDA."""
-    words = {"filter": f"family eq {GPU_FAMILIES}", "order_by": "creationTimestamp desc", "max_results": LATEST}
-    pager = api.call("Images", "list", project=GPU_PROJECT, **words)
+    words = f"family eq {GPU_FAMILIES}"
+    newest: dict[str, Any] = {"order_by": "creationTimestamp desc", "max_results": LATEST}
+    pager = api.call("Images", "list", project=GPU_PROJECT, filter=words, **newest)
     usable = [image for image in next(iter(pager.pages)).items if _usable(image)]
     return _known(_best(usable), f"{GPU_PROJECT}/{GPU_FAMILIES}")
 

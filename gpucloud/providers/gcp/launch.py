@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 from gpucloud.core.cloud import LaunchSpec, Resource
-from gpucloud.core.errors import REFUSALS, AmbiguousError, BadRequest, GpucloudError, ThrottledError
+from gpucloud.core.errors import REFUSALS, AmbiguousError, BadRequest, GpucloudError, NotOffered, ThrottledError
 from gpucloud.core.names import node_name
 from gpucloud.providers.boot import ssh_port
 from gpucloud.providers.gcp import network
-from gpucloud.providers.gcp.api import SEND_S, Api, request_id
+from gpucloud.providers.gcp.api import Api, request_id
 from gpucloud.providers.gcp.errors import Exists, Missing
 from gpucloud.providers.gcp.images import find_image
 from gpucloud.providers.gcp.machines import machine_of
@@ -33,13 +33,16 @@ def launch(api: Api, site: Site, spec: LaunchSpec, now: float) -> Sequence[Resou
     except REFUSALS as error:
         roll_back(api, spec, error)
         raise
-    return _made(api, site, spec)
+    try:
+        return _made(api, site, spec)
+    except REFUSALS as error:  # they exist, and may not be seen now
+        raise AmbiguousError(error.message, error.hint) from None
 
 
 def _requests(api: Api, site: Site, spec: LaunchSpec, now: float) -> tuple[list[dict[str, Any]], network.Place]:
     """Everything that can be wrong without anything being made."""
     if not spec.offer.zone:
-        raise BadRequest(f"The offer of {spec.offer.instance_type} names no zone.", "Refresh the catalog.")
+        raise NotOffered(f"The offer of {spec.offer.instance_type} names no zone.", "Refresh the catalog.")
     shape = shape_of(spec.offer)
     image, place = in_parallel(
         [lambda: find_image(api, spec.image, shape.has_gpu), lambda: network.find_place(api, spec)]
@@ -74,7 +77,6 @@ def _insert(api: Api, spec: LaunchSpec, body: Mapping[str, Any]) -> None:
         made = api.call(
             "Instances",
             "insert_unary",
-            seconds=SEND_S,
             zone=zone,
             instance_resource=body,
             request_id=request_id(spec.token, "instance", name),

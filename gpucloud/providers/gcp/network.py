@@ -1,4 +1,4 @@
-"""Who reaches the machines: firewall rules of the deployment's own on its network tag, and a network where none is there.
+"""Who reaches the machines: firewall rules of the deployment's own on its network tag; a network where none is.
 
 The project's `default` network lets the whole world in on port 22, so our rules stand above every other: at
 priority 0 SSH from the caller and everything among the deployment's nodes, at priority 1 nothing from anybody.
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gpucloud.core.cloud import LaunchSpec
@@ -80,7 +81,7 @@ def prepare(api: Api, spec: LaunchSpec, place: Place, port: int) -> None:
         body = {"name": network_tag(spec.deployment_id), "auto_create_subnetworks": True}
         _ensure(api, "Networks", "network", {**body, "description": described(spec.tags, spec.offer.region)}, spec)
     if place.own_rules:
-        in_parallel([lambda rule=rule: _ensure_rule(api, rule, spec) for rule in rules(spec, place, port)])
+        in_parallel([partial(_ensure_rule, api, rule, spec) for rule in rules(spec, place, port)])
 
 
 def rules(spec: LaunchSpec, place: Place, port: int) -> list[dict[str, Any]]:
@@ -151,7 +152,7 @@ def _set_ranges(api: Api, name: str, cidrs: Sequence[str]) -> None:
 def remove_all(api: Api, deployment_id: str, tags: Mapping[str, str]) -> None:
     """Rules, then the own network, of a deployment; what is not ours is left alone. Returns when they are gone."""
     names = [rule_name(deployment_id, what) for what in RULES]
-    in_parallel([lambda name=name: remove(api, "Firewalls", name, tags) for name in names])
+    in_parallel([partial(remove, api, "Firewalls", name, tags) for name in names])
     remove(api, "Networks", network_tag(deployment_id), tags)
 
 

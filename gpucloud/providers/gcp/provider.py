@@ -9,7 +9,7 @@ from gpucloud.core.cloud import Guard, Identity, LaunchSpec, Outline, Quota, Res
 from gpucloud.core.names import owner_hash
 from gpucloud.core.offers import Offer
 from gpucloud.providers.boot import ssh_port
-from gpucloud.providers.gcp import changes, find, guards, launch, network, quotas, shapes
+from gpucloud.providers.gcp import changes, find, guards, launch, network, places, quotas, shapes
 from gpucloud.providers.gcp.api import Api
 from gpucloud.providers.site import Site
 
@@ -68,6 +68,10 @@ class GcpProvider:
     def quota_needs(self, offer: Offer) -> Mapping[str, float]:
         """What one machine takes of it."""
         return shapes.quota_needs(offer)
+
+    def places(self, offer: Offer, options: Mapping[str, str]) -> Sequence[Offer]:
+        """The offer in every zone where it can be asked for."""
+        return places.places(self._api, offer)
 
     def guards(self, spec: LaunchSpec) -> Sequence[Guard]:
         """What will end the bill."""

@@ -57,7 +57,7 @@ def _credentials(environ: Mapping[str, str]) -> tuple[Any, str, str]:
         if file:
             with warnings.catch_warnings():  # the file is the user's own, named by the standard variable
                 warnings.simplefilter("ignore", DeprecationWarning)
-                found, project = google.auth.load_credentials_from_file(file, scopes=[SCOPE])
+                found, project = google.auth.load_credentials_from_file(file, scopes=[SCOPE])  # type: ignore[no-untyped-call]
             return found, project or "", f"{FILE} ({_kind_of(file)})"
         found, project = google.auth.default(scopes=[SCOPE])
     except (exceptions.GoogleAuthError, ValueError, OSError) as error:
