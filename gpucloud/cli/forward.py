@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Annotated
 
 import typer
 
 from gpucloud.cli.options import narrate
 from gpucloud.cli.outside import context, dial
-from gpucloud.core.errors import Unreachable
 
 
 def forward(
@@ -20,29 +18,19 @@ def forward(
 ) -> None:
     """Make ports of a machine (Jupyter, TensorBoard) reachable on this machine's loopback address.
 
-    An open forward counts as use: the machine is not idle meanwhile.
+    An open forward counts as use: the machine is not idle meanwhile. A lost connection is made again.
     """
     from gpucloud.core.plan import find_deployment
-    from gpucloud.flows.machines import Fleet, usable
-    from gpucloud.remote.connection import Connection
-    from gpucloud.remote.forward import Forwarding, parse_port
+    from gpucloud.flows.machines import endpoint_of, node_of, usable
+    from gpucloud.remote.forward import Forwarding, Lifeline, parse_port
 
     wanted = [parse_port(text) for text in ports]
     with context() as ctx, ExitStack() as stack:
         deployment = usable(find_deployment(ctx.journal.present(), name))
-        fleet = stack.enter_context(Fleet(deployment.machines[node : node + 1], dial()))
-        connection = fleet.nodes[0].transport
-        assert isinstance(connection, Connection)
+        endpoint, connect = endpoint_of(node_of(deployment, node)), dial()
+        line = stack.enter_context(Lifeline(lambda: connect(endpoint), narrate))  # type: ignore[arg-type, return-value]
         for port in wanted:
-            opened = stack.enter_context(Forwarding(connection, port))
+            opened = stack.enter_context(Forwarding(line, port))
             narrate(f"http://127.0.0.1:{opened.port} leads to port {port.remote} of {deployment.name}. Ctrl-C ends it.")
-        _until_interrupted(connection)
-
-
-def _until_interrupted(connection: object) -> None:
-    try:
-        while connection.transport.is_active():  # type: ignore[attr-defined]
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        return
-    raise Unreachable("The connection to the machine was lost.", "Repeat the command.")
+        with suppress(KeyboardInterrupt):
+            line.hold(lambda: False)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gpucloud.cli.options import current
 from gpucloud.cli.outside import context, dial
 from gpucloud.cli.transfer import COLUMNS, remote_path, report_json
-from gpucloud.core.errors import UsageError
 from gpucloud.render.view import View, show
 
 
@@ -24,21 +23,36 @@ def pull(
     mirror: Annotated[bool, typer.Option("--mirror", help="Delete here what is not there.")] = False,
     checksum: Annotated[bool, typer.Option("--checksum", help="Compare contents, not sizes and times.")] = False,
     node: Annotated[int, typer.Option("--node", metavar="RANK", min=0, help="From which node.")] = 0,
+    nodes: Annotated[
+        str | None,
+        typer.Option("--nodes", metavar="all|N", help="From several nodes at once, into LOCAL/0, LOCAL/1, …"),
+    ] = None,
 ) -> None:
     """Copy REMOTE to LOCAL. Copies only what differs."""
     from gpucloud.core.plan import find_deployment
-    from gpucloud.flows.machines import Fleet, usable
+    from gpucloud.flows.machines import Fleet, Node, chosen, node_of, usable
+    from gpucloud.flows.session import on_all
     from gpucloud.remote import sync
     from gpucloud.render.progress import ProgressBar
 
+    reports: dict[int, Any] = {}
     with context() as ctx:
         deployment = usable(find_deployment(ctx.journal.present(), name))
-        if node >= len(deployment.machines):
-            raise UsageError(f"'{name}' has no node {node}.", f"Its nodes are 0 to {len(deployment.machines) - 1}.")
-        with Fleet(deployment.machines[node : node + 1], dial()) as fleet, ProgressBar(sys.stderr, "pull") as bar:
-            source = fleet.nodes[0]
-            report = sync.pull(
-                source.transport, remote_path(source, remote), local, mirror=mirror, checksum=checksum, progress=bar
-            )
-    rows = [report_json(node, report)]
+        machines = chosen(deployment, nodes) if nodes is not None else (node_of(deployment, node),)
+        with Fleet(machines, dial()) as fleet, ProgressBar(sys.stderr, "pull") as bar:
+
+            def fetch(source: Node) -> None:
+                target = local if nodes is None else local / str(source.rank)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                reports[source.rank] = sync.pull(
+                    source.transport,
+                    remote_path(source, remote),
+                    target,
+                    mirror=mirror,
+                    checksum=checksum,
+                    progress=bar if source is fleet.nodes[0] else None,
+                )
+
+            on_all(fleet.nodes, fetch)
+    rows = [report_json(rank, reports[rank]) for rank in sorted(reports)]
     show(View("pull", {"nodes": rows}, COLUMNS, rows), current().output)

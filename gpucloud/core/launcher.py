@@ -55,6 +55,7 @@ def launcher_words(launcher: str, command: str | Sequence[str], world: World, ra
             "Give the words apart, without quotes around them all, or use --launcher none.",
         )
     return (
+        *_gloo_words(world, rank),
         command[0],
         "-m",
         "torch.distributed.run",
@@ -64,6 +65,21 @@ def launcher_words(launcher: str, command: str | Sequence[str], world: World, ra
         f"--master_addr={world.addresses[0]}",
         f"--master_port={world.port}",
     )
+
+
+# Gloo talks over the address that the host's name leads to, and on many images that is a loopback one.
+GLOO = """\
+if [ -z "${GLOO_SOCKET_IFNAME:-}" ] && command -v ip >/dev/null; then
+    found=$(ip -o address show to "$0" 2>/dev/null)
+    found=${found#*: }; found=${found%%[ @]*}
+    if [ -n "$found" ]; then export GLOO_SOCKET_IFNAME="$found"; fi
+fi
+exec "$@\""""
+
+
+def _gloo_words(world: World, rank: int) -> tuple[str, ...]:
+    """Words that let Gloo use the interface by which the nodes reach each other."""
+    return ("/bin/sh", "-c", GLOO, world.addresses[rank]) if world.size > 1 else ()
 
 
 def launched_command(words: Sequence[str], command: str | tuple[str, ...]) -> str | tuple[str, ...]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal as signals
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpucloud.core.cloud import Resource
@@ -14,9 +16,10 @@ from gpucloud.core.deployments import Deployment, Run
 from gpucloud.core.errors import GpucloudError, Interrupted, Unreachable
 from gpucloud.core.wire import Transport
 from gpucloud.flows import run_events, runs
+from gpucloud.flows.companions import Companions
 from gpucloud.flows.context import Context
 from gpucloud.flows.lines import Lines
-from gpucloud.flows.machines import Dial, endpoint_of
+from gpucloud.flows.machines import MOST_AT_ONCE, Dial, endpoint_of
 from gpucloud.remote.runs import RunEnd, follow, signal
 
 STEPS = ("INT", "TERM", "KILL")
@@ -57,6 +60,10 @@ class Follower:
             for stream in streams:
                 stream.close()
         states = {stream.rank: stream.end for stream in streams if stream.end is not None}
+        for rank, end in states.items():
+            if end.disk_full:
+                where = f" of node {rank}" if len(streams) > 1 else ""
+                self.ctx.narrate(f"The disk{where} was full when {run.id} ended: its log and files may lack their end.")
         return runs.note_status(self.ctx, run, states)
 
     @contextmanager
@@ -101,17 +108,27 @@ class Follower:
 
     def _together(self, streams: list[_Stream], run: Run) -> None:
         threads = [threading.Thread(target=stream.read_guarded, daemon=True) for stream in streams]
+        companions = Companions(streams, _signal_all, self.ctx.narrate)
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads):
+        while any(thread.is_alive() and stream.end is None for thread, stream in zip(threads, streams, strict=True)):
             try:
-                for thread in threads:
-                    thread.join(0.2)
+                self._wait_a_little(threads)
+                if not self.only_reads:
+                    companions.look()
             except KeyboardInterrupt:
                 self._pressed(run, streams)
         for stream in streams:
-            if stream.error is not None:
+            if stream.error is not None and stream.end is None:
                 raise stream.error
+            if stream.end is not None and stream.rank in companions.ended_by_us:
+                stream.end = replace(stream.end, exit_code=0)  # our doing: the code of the node that failed counts
+
+    @staticmethod
+    def _wait_a_little(threads: list[threading.Thread]) -> None:
+        ends = time.monotonic() + 0.2
+        for thread in threads:
+            thread.join(max(0.0, ends - time.monotonic()))
 
     def _pressed(self, run: Run, streams: list[_Stream]) -> None:
         """One press: ask or interrupt; two: terminate; three: kill."""
@@ -128,8 +145,13 @@ class Follower:
         self._presses += 1
         self.ctx.narrate(WORDS[step])
         run_events.cancel_requested(self.ctx, run)
-        for stream in streams:
-            stream.signal(step)
+        _signal_all(streams, step)
+
+
+def _signal_all(streams: Sequence[Any], step: str) -> None:
+    """On all nodes at once."""
+    with ThreadPoolExecutor(min(MOST_AT_ONCE, len(streams))) as pool:
+        list(pool.map(lambda stream: stream.signal(step), streams))
 
 
 class _Stream:
@@ -139,13 +161,14 @@ class _Stream:
         self.rank = machine.rank or 0
         self.end: RunEnd | None = None
         self.error: BaseException | None = None
+        self.silent_since: float | None = None
         self._follower, self._machine, self._run, self._lines = follower, machine, run, lines
         self._offset = offset
         self._transport: Transport | None = None
 
     def read(self) -> None:
         """Until the run has ended on this node."""
-        self.end = follow(
+        end = follow(
             self._connect,
             self._dir(),
             self._offset,
@@ -153,6 +176,7 @@ class _Stream:
             on_lost=self._lost,
             wait=self._follower.wait,
         )
+        self.end = self.end or end
 
     def read_guarded(self) -> None:
         try:
@@ -160,12 +184,17 @@ class _Stream:
         except BaseException as error:
             self.error = error
 
+    def give_up(self) -> None:
+        """The node is dead: what it did is lost."""
+        self.end = RunEnd("lost")
+
     def _dir(self) -> str:
         return runs.run_dir(endpoint_of(self._machine).base_dir, self._run.number)
 
     def _connect(self) -> Transport:
         self.close()
         self._transport = self._follower.dial(endpoint_of(self._machine))
+        self.silent_since = None
         return self._transport
 
     def _take(self, data: bytes) -> None:
@@ -176,7 +205,12 @@ class _Stream:
         self._follower.take(write)
 
     def _lost(self, error: Unreachable) -> None:
-        self._follower.ctx.narrate(f"The connection was lost ({error.message}); the command goes on, reconnecting.")
+        if self.end is not None:
+            raise error  # given up
+        if self.silent_since is None:
+            self.silent_since = time.monotonic()
+            what = f"{error.message.rstrip('.')}: the command goes on, reconnecting."
+            self._follower.ctx.narrate(f"Node {self.rank}: {what}" if self._lines.prefixed else what)
 
     def signal(self, name: str) -> None:
         """Through a connection of its own: the stream's may be busy or dead."""
@@ -201,8 +235,7 @@ def cancel(ctx: Context, dial: Dial, deployment: Deployment, run: Run, grace_s: 
         _Stream(silent, m, run, Lines(lambda data: None), 0) for m in runs.machines_of(deployment, run)
     ]
     for step in STEPS:
-        for stream in streams:
-            stream.signal(step)
+        _signal_all(streams, step)
         end = ctx.clock() + grace_s
         while ctx.clock() < end:
             runs.refresh(ctx, dial, [ctx.journal.present().deployments[deployment.id]])

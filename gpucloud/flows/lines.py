@@ -10,13 +10,13 @@ class Lines:
     """Thread-safe. With `prefixed`, a line is written once it is complete, as `[rank] line`."""
 
     def __init__(self, sink: Callable[[bytes], None], prefixed: bool = False) -> None:
-        self._sink, self._prefixed = sink, prefixed
+        self._sink, self.prefixed = sink, prefixed
         self._open: dict[int, bytes] = {}
         self._lock = threading.Lock()
 
     def write(self, rank: int, data: bytes) -> None:
         """Bytes of that node, in order."""
-        if not self._prefixed:
+        if not self.prefixed:
             self._sink(data)
             return
         with self._lock:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from gpucloud.core.cloud import Endpoint, Resource
 from gpucloud.core.deployments import Deployment
-from gpucloud.core.errors import StateConflict, UsageError
+from gpucloud.core.errors import GpucloudError, StateConflict, UsageError
 from gpucloud.core.wire import Transport
 
 T = TypeVar("T")
@@ -62,7 +62,13 @@ class Fleet:
         self.close()
 
     def _open(self, resource: Resource) -> Node:
-        return Node(resource.rank or 0, resource, self._dial(endpoint_of(resource)))
+        rank = resource.rank or 0
+        try:
+            return Node(rank, resource, self._dial(endpoint_of(resource)))
+        except GpucloudError as error:
+            if len(self._machines) > 1:
+                error.message = f"Node {rank}: {error.message}"
+            raise
 
     def close(self) -> None:
         """Give all connections back."""
@@ -75,6 +81,14 @@ def endpoint_of(resource: Resource) -> Endpoint:
     if resource.endpoint is None:
         raise StateConflict(f"{resource.name or resource.id} has no address.", "`gpucloud ls --refresh` asks for it.")
     return resource.endpoint
+
+
+def node_of(deployment: Deployment, rank: int) -> Resource:
+    """The machine of that rank."""
+    machines = deployment.machines
+    if rank >= len(machines):
+        raise UsageError(f"'{deployment.name}' has no node {rank}.", f"Its nodes are 0 to {len(machines) - 1}.")
+    return machines[rank]
 
 
 def chosen(deployment: Deployment, nodes: str | int | None) -> tuple[Resource, ...]:

@@ -1,16 +1,22 @@
-"""Ports of a machine reachable here: a listener on loopback, one SSH channel per connection."""
+"""Ports of a machine reachable here: a listener on loopback, one SSH channel per connection.
+
+The listener outlives a cut: what went through it then is gone, new connections work again over a new link.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
-from gpucloud.core.errors import Unreachable, UsageError
-from gpucloud.remote.connection import Connection
+from gpucloud.core.errors import GpucloudError, StateConflict, Unreachable, UsageError
 
 CHUNK = 65536
+RETRY_S = 1.0  # between two tries to get a new link
 
 
 class Port(NamedTuple):
@@ -32,19 +38,84 @@ def parse_port(text: str) -> Port:
     return port
 
 
-class Forwarding:
-    """Listens until closed; use as a context manager. `port` is the port here."""
+class Tunnels(Protocol):
+    """What a forwarding goes through: a `remote.connection.Connection`, or a `Lifeline` of them."""
 
-    def __init__(self, connection: Connection, wanted: Port) -> None:
+    def tunnel(self, host: str, port: int) -> Any:
+        """A channel to an address as the machine sees it. ConnectionRefusedError, Unreachable."""
+        ...
+
+
+class Link(Tunnels, Protocol):
+    """A connection that can die."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class Lifeline:
+    """A connection that is made again whenever it was lost; `told` hears of each loss and return. Thread-safe."""
+
+    def __init__(self, connect: Callable[[], Link], told: Callable[[str], None]) -> None:
+        self._connect, self._told = connect, told
+        self._link, self._lock = connect(), threading.Lock()
+
+    def tunnel(self, host: str, port: int) -> Any:
+        """Over the present link, or a new one where it is dead."""
+        with self._lock:
+            if not self._link.alive:
+                self._renew()
+            link = self._link
+        return link.tunnel(host, port)
+
+    def hold(self, ended: Callable[[], bool], pause_s: float = 0.5) -> None:
+        """Watch over the link until `ended()`. Errors that no other try can cure (a changed host key) are raised."""
+        lost = False
+        while not ended():
+            with self._lock:
+                if not self._link.alive:
+                    if not lost:
+                        self._told("The connection was lost; the ports stay open here, reconnecting.")
+                    lost = True
+                    with contextlib.suppress(Unreachable):
+                        self._renew()
+                        lost = False
+            time.sleep(RETRY_S if lost else pause_s)
+
+    def _renew(self) -> None:
+        self._link.close()
+        self._link = self._connect()
+        self._told("Connected again.")
+
+    def close(self) -> None:
+        """End the link; safe to repeat."""
+        self._link.close()
+
+    def __enter__(self) -> Lifeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Forwarding:
+    """Listens until closed; use as a context manager. `port` is the port here.
+
+    Raises StateConflict when that is taken, UsageError when we may not have it.
+    """
+
+    def __init__(self, connection: Tunnels, wanted: Port) -> None:
         self._connection, self._remote = connection, wanted.remote
         self._open: set[Any] = set()
         try:
             self._listener = socket.create_server(("127.0.0.1", wanted.local))
         except OSError as error:
-            raise UsageError(
-                f"Port {wanted.local} here cannot be used: {error.strerror}.",
-                f"Take another one: {wanted.local + 1}:{wanted.remote}.",
-            ) from None
+            hint = f"Take another one, or any: 0:{wanted.remote}."
+            if error.errno == errno.EADDRINUSE:
+                raise StateConflict(f"Port {wanted.local} here is taken by another program.", hint) from None
+            raise UsageError(f"Port {wanted.local} here cannot be used: {error.strerror}.", hint) from None
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name=f"forward {self.port}", daemon=True).start()
 
@@ -74,8 +145,8 @@ class Forwarding:
         with client:
             try:
                 channel = self._connection.tunnel("127.0.0.1", self._remote)
-            except (Unreachable, ConnectionRefusedError):
-                return
+            except (GpucloudError, ConnectionRefusedError):
+                return  # who watches over the link tells why
             self._open.add(channel)
             back = threading.Thread(target=_pump, args=(channel, client), daemon=True)
             back.start()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+
 import pytest
 
 from gpucloud.core.errors import UsageError
@@ -33,9 +37,22 @@ def test_every_node_knows_its_place():
 
 def test_torchrun_replaces_the_interpreter():
     words = launcher_words("torchrun", SCRIPT, TWO, 1)
-    assert words[:3] == ("python3", "-m", "torch.distributed.run") and "--node_rank=1" in words
+    assert words[:2] == ("/bin/sh", "-c") and words[3:7] == ("10.0.0.2", "python3", "-m", "torch.distributed.run")
+    assert "--node_rank=1" in words
     assert "--nproc_per_node=8" in words and "--master_port=23456" in words
     assert launched_command(words, SCRIPT) == ("train.py", "--epochs", "3")
+
+
+@pytest.mark.skipif(shutil.which("ip") is None, reason="the program ip is not installed (apt-get install iproute2)")
+@pytest.mark.parametrize(
+    ("address", "given", "seen"), [("127.0.0.1", "", "lo"), ("127.0.0.1", "eth9", "eth9"), ("192.0.2.77", "", "")]
+)
+def test_gloo_gets_the_interface_of_the_nodes_address(address, given, seen):
+    words = launcher_words("torchrun", SCRIPT, World(("10.0.0.1", address), 1, 1), 1)
+    begin = words[: words.index("python3")]
+    environment = {"PATH": os.environ["PATH"], "GLOO_SOCKET_IFNAME": given}
+    asked = [*begin, "sh", "-c", 'echo "$GLOO_SOCKET_IFNAME"']
+    assert subprocess.run(asked, env=environment, capture_output=True, text=True).stdout.strip() == seen
 
 
 def test_auto_leaves_a_single_node_and_shell_text_alone():

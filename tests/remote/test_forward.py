@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from gpucloud.core.errors import UsageError
+from gpucloud.core.errors import StateConflict, UsageError
 from gpucloud.remote.forward import Forwarding, Port, parse_port
 from tests.machines import local_machine, until
 
@@ -71,7 +71,7 @@ def test_closing_ends_what_goes_through(machine, echo):
 
 
 def test_a_port_in_use_is_said(machine):
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="cannot be used"):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(StateConflict, match="is taken"):
         Forwarding(machine.connect(), Port(taken.getsockname()[1], 80))
 
 

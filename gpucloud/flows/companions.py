@@ -1,0 +1,74 @@
+"""A run on several nodes is one job: when it fails on one node, the others, which would wait for it, are ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from gpucloud.remote.runs import RunEnd
+
+OTHERS_GRACE_S = 30.0  # the others may end by themselves, with an error message of their own
+KILL_AFTER_S = 10.0  # from TERM to KILL
+NODE_PATIENCE_S = 60.0  # a node silent for that long while others answer is dead; all silent: it is our network
+
+
+class Companion(Protocol):
+    """One node's part of a run, being followed."""
+
+    rank: int
+    end: RunEnd | None
+    silent_since: float | None  # monotonic clock; None while its connection stands
+
+    def give_up(self) -> None:
+        """Stop waiting for this node: its part is lost."""
+        ...
+
+
+class Companions:
+    """Look at them now and then; `send(companions, signal)` reaches their jobs."""
+
+    def __init__(
+        self,
+        companions: Sequence[Companion],
+        send: Callable[[Sequence[Companion], str], None],
+        narrate: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._all, self._send, self._narrate, self._clock = companions, send, narrate, clock
+        self._failed_at: float | None = None
+        self._steps = [(OTHERS_GRACE_S, "TERM"), (OTHERS_GRACE_S + KILL_AFTER_S, "KILL")]
+        self.ended_by_us: set[int] = set()
+
+    def look(self) -> None:
+        """Take the step that is due."""
+        self._bury_the_dead()
+        failed, left = [one for one in self._all if _failed(one)], [one for one in self._all if one.end is None]
+        if not failed or not left:
+            return
+        if self._failed_at is None:
+            self._failed_at = self._clock()
+            self._narrate(f"{_why(failed[0])}; the other nodes have {OTHERS_GRACE_S:g} s to end.")
+        while self._steps and self._clock() - self._failed_at >= self._steps[0][0]:
+            _, step = self._steps.pop(0)
+            self.ended_by_us |= {one.rank for one in left}
+            self._narrate(f"Ending the run on {len(left)} more node{'s' * (len(left) > 1)} ({step}).")
+            self._send(left, step)
+
+    def _bury_the_dead(self) -> None:
+        silent = [one for one in self._all if one.end is None and one.silent_since is not None]
+        if len(silent) == len(self._all):
+            return
+        for one in silent:
+            if self._clock() - (one.silent_since or 0.0) > NODE_PATIENCE_S:
+                one.give_up()
+
+
+def _failed(one: Companion) -> bool:
+    return one.end is not None and (one.end.state in ("lost", "none") or bool(one.end.exit_code))
+
+
+def _why(one: Companion) -> str:
+    assert one.end is not None
+    told = "is lost" if one.end.exit_code is None else f"failed with exit code {one.end.exit_code}"
+    return f"The run {told} on node {one.rank}"
