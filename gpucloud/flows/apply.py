@@ -29,14 +29,25 @@ class Cancelled(Exception):
 class Interpreter:
     """Carries out steps on one deployment at one cloud."""
 
-    def __init__(self, ctx: Context, deployment_id: str, provider: Provider, *, heeds_cancel: bool = True) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        deployment_id: str,
+        provider: Provider,
+        *,
+        heeds_cancel: bool = True,
+        first: Callable[[], None] | None = None,
+    ) -> None:
+        """`first` is a part of the effect that is no cloud's: after the intent, before the provider's part."""
         self._ctx, self._id, self._provider = ctx, deployment_id, provider
-        self._heeds_cancel = heeds_cancel
+        self._heeds_cancel, self._first = heeds_cancel, first
 
     def carry_out(self, step: Step) -> Any:
         """Do one step; its answer is the driver's. Errors are journaled before they are raised."""
         self._commit(_intent(step))
         try:
+            if self._first is not None:
+                self._first()
             answer = _EFFECTS[type(step)](self._provider, self._id, step)
         except GpucloudError as error:
             self._note_failure(step, error)

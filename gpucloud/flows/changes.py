@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import cast
 
 from gpucloud.core.cloud import Guard, LaunchSpec
 from gpucloud.core.cost import spent_usd
@@ -17,6 +18,7 @@ from gpucloud.core.plan import Allow, ChangePlan, Extend, Start, Stop, find_depl
 from gpucloud.core.records import resource_record
 from gpucloud.flows.apply import Interpreter
 from gpucloud.flows.context import Context
+from gpucloud.flows.deadlines import move_inside
 from gpucloud.flows.guarding import guards_of
 from gpucloud.flows.looks import Look, look
 from gpucloud.flows.pace import Pace
@@ -107,14 +109,16 @@ def start_locked(ctx: Context, planned: ChangePlan) -> None:
     deployment = _now(ctx, planned)
     if reachable(ctx, _attempt(deployment)):
         greet_all(ctx, deployment, ctx.waits.change)
+        move_inside(ctx, deployment, deployment.deadline_at, planned.deployment.deadline_at)
         ctx.readiness.remember(deployment.name, deployment.id, deployment.machines)
     ctx.journal.append(Draft("started", deployment.id))
 
 
 def extend(ctx: Context, planned: ChangePlan) -> Deployment:
-    """Move the deadline in the machine and at the provider."""
+    """Move the deadline in every machine, then at the provider. Unreachable: a machine keeps its old end."""
+    step, before = cast(Extend, planned.step), planned.deployment.deadline_at
     with _locked(ctx, planned, "extend"):
-        _carry_out(ctx, planned)
+        _carry_out(ctx, planned, lambda: move_inside(ctx, _now(ctx, planned), step.deadline_epoch_s, before))
     return _now(ctx, planned)
 
 
@@ -129,12 +133,12 @@ def _locked(ctx: Context, planned: ChangePlan, verb: str) -> AbstractContextMana
     return deployment_lock(ctx.home, planned.deployment.name, verb)
 
 
-def _carry_out(ctx: Context, planned: ChangePlan) -> None:
+def _carry_out(ctx: Context, planned: ChangePlan, first: Callable[[], None] | None = None) -> None:
     deployment = _now(ctx, planned)
     refuse_stale(planned.basis, ctx.journal.identity, deployment.last_seq, deployment.name)
     attempt = _attempt(deployment)
     provider = ctx.clouds.of_account(attempt.cloud, attempt.account)
-    Interpreter(ctx, deployment.id, provider).carry_out(planned.step)
+    Interpreter(ctx, deployment.id, provider, first=first).carry_out(planned.step)
 
 
 def _now(ctx: Context, planned: ChangePlan) -> Deployment:

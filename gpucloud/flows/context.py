@@ -39,6 +39,10 @@ class Readiness(Protocol):
         """Connect against the pinned key. Unreachable: not yet; HostKeyError: fatal."""
         ...
 
+    def set_deadline(self, resource: Resource, deployment_id: str, deadline_epoch_s: float | None) -> bool:
+        """Move the end that the machine has inside itself; whether a guard lives there. HostError: not moved."""
+        ...
+
     def remember(self, name: str, deployment_id: str, nodes: Sequence[Resource]) -> None:
         """Let plain `ssh NAME` reach the nodes, strictly checked."""
         ...

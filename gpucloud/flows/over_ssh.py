@@ -126,6 +126,17 @@ class OverSsh:
             raise StateConflict(f"{resource.id} has no pinned host key.", "Take it down and make a new one.")
         connect(self._endpoint(resource), deadline_s=TRY_S).close()
 
+    def set_deadline(self, resource: Resource, deployment_id: str, deadline_epoch_s: float | None) -> bool:
+        """Over one strict connection; see `remote.guards`."""
+        from gpucloud.remote.connection import connect
+        from gpucloud.remote.guards import set_deadline
+
+        connection = connect(self._endpoint(resource), deadline_s=CONNECT_S)
+        try:
+            return set_deadline(connection, deployment_id, deadline_epoch_s)
+        finally:
+            connection.close()
+
     def remember(self, name: str, deployment_id: str, nodes: Sequence[Resource]) -> None:
         """Let plain `ssh NAME` reach the nodes, strictly checked."""
         from gpucloud.remote import sshconfig

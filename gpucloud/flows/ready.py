@@ -12,6 +12,7 @@ from gpucloud.core.errors import BootstrapError, CapacityError, HostKeyError, Th
 from gpucloud.core.events import Draft
 from gpucloud.core.offers import Offer
 from gpucloud.core.records import resource_record
+from gpucloud.core.units import show_duration
 from gpucloud.flows.context import Context
 from gpucloud.flows.looks import look
 from gpucloud.flows.pace import Pace
@@ -45,7 +46,7 @@ def reachable(ctx: Context, attempt: Attempt) -> bool:
 
 
 def _prove_all(ctx: Context, deployment_id: str, end: float, check: Callable[[], None]) -> None:
-    pace, reason = Pace(ctx), "the machine is not running yet"
+    pace, reason, progress = Pace(ctx), "the machine is not running yet", Progress(ctx)
     while True:
         check()
         wait_s = 0.0
@@ -58,7 +59,15 @@ def _prove_all(ctx: Context, deployment_id: str, end: float, check: Callable[[],
             return
         if ctx.clock() + wait_s >= end:
             raise WaitTimeout(f"The machine was not ready in time: {reason}.".replace("..", "."), _TIMEOUT_HINT)
+        progress.say(f"{_missing(ctx, deployment_id)} not ready yet: {reason}")
         pace.pause(wait_s)
+
+
+def _missing(ctx: Context, deployment_id: str) -> str:
+    deployment = ctx.journal.present().deployments[deployment_id]
+    keys = deployment.current.host_keys if deployment.current else {}
+    waiting = [machine for machine in deployment.machines if (machine.rank or 0) not in keys]
+    return _nodes(len(waiting) or len(deployment.machines), len(deployment.machines))
 
 
 _TIMEOUT_HINT = "Allow more time with --timeout 30m, or look at the address that SSH is open to (--ssh-from)."
@@ -155,18 +164,21 @@ def _check_gpus(
     """
     if not expects_nvidia(offer):
         return
-    end = min(end, ctx.clock() + ctx.waits.gpus)
-    for machine in machines:
-        pace = Pace(ctx)
-        while True:
-            check()
-            mismatch = _mismatch(ctx, offer, machine)
-            if not mismatch:
-                break
-            if ctx.clock() >= end:
-                hint = "Another --image may help."
-                raise BootstrapError(f"{offer.instance_type} in {offer.region} {mismatch}.", hint)
-            pace.pause()
+    pace, begun = Pace(ctx), ctx.clock()
+    end, wrong = min(end, begun + ctx.waits.gpus), list(machines)
+    progress = Progress(ctx)
+    while True:
+        check()
+        with ThreadPoolExecutor(min(NODES_AT_ONCE, len(wrong))) as pool:
+            told = list(pool.map(lambda machine: _mismatch(ctx, offer, machine), wrong))
+        wrong, reasons = [m for m, reason in zip(wrong, told, strict=True) if reason], [r for r in told if r]
+        if not wrong:
+            return
+        if ctx.clock() >= end:
+            hint = "Another --image may help."
+            raise BootstrapError(f"{offer.instance_type} in {offer.region} {reasons[0]}.", hint)
+        progress.say(f"{_nodes(len(wrong), len(machines))} not as ordered yet: it {reasons[0]}")
+        pace.pause()
 
 
 def _mismatch(ctx: Context, offer: Offer, machine: Resource) -> str:
@@ -198,14 +210,44 @@ def gpu_mismatch(offer: Offer, shown: Sequence[str]) -> str:
 
 
 def greet_all(ctx: Context, deployment: Deployment, timeout_s: float) -> None:
-    """After a start: wait until every node answers with its pinned key again. HostKeyError is fatal."""
-    pace, end = Pace(ctx), ctx.clock() + timeout_s
-    for machine in deployment.machines:
-        while True:
-            try:
-                ctx.readiness.greet(machine)
-                break
-            except Unreachable as error:
-                if ctx.clock() >= end:
-                    raise WaitTimeout(f"{machine.name or machine.id} does not answer: {error.message}") from None
-                pace.pause()
+    """After a start: wait until all nodes answer with their pinned keys again. HostKeyError is fatal."""
+    pace, end, silent = Pace(ctx), ctx.clock() + timeout_s, list(deployment.machines)
+    progress = Progress(ctx)
+    while silent:
+        with ThreadPoolExecutor(min(NODES_AT_ONCE, len(silent))) as pool:
+            told = list(pool.map(lambda machine: _greeted(ctx, machine), silent))
+        silent, reasons = [m for m, why in zip(silent, told, strict=True) if why], [why for why in told if why]
+        if silent and ctx.clock() >= end:
+            raise WaitTimeout(f"{silent[0].name or silent[0].id} does not answer: {reasons[0]}")
+        if silent:
+            progress.say(f"{_nodes(len(silent), len(deployment.machines))} not back yet: {reasons[0]}")
+            pace.pause()
+
+
+def _greeted(ctx: Context, machine: Resource) -> str:
+    try:
+        ctx.readiness.greet(machine)
+    except Unreachable as error:
+        return error.message
+    return ""
+
+
+def _nodes(waiting: int, of: int) -> str:
+    return "The machine is" if of == 1 else f"{waiting} of {of} machines are"
+
+
+class Progress:
+    """Says what is being waited for: after ten seconds, then every half minute."""
+
+    FIRST_S, AGAIN_S = 10.0, 30.0
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx, self._begun = ctx, ctx.clock()
+        self._next = self._begun + self.FIRST_S
+
+    def say(self, sentence: str) -> None:
+        """Say it when it is time to."""
+        now = self._ctx.clock()
+        if now >= self._next:
+            self._ctx.narrate(f"{sentence.rstrip('.')} ({show_duration(now - self._begun)}).")
+            self._next = now + self.AGAIN_S

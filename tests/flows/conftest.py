@@ -45,6 +45,8 @@ class FakeReadiness:
     remembered: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     greeted: list[str] = field(default_factory=list)
+    deadlines: dict[str, float | None] = field(default_factory=dict)
+    deaf: Sequence[int] = ()  # ranks that cannot be reached for a new deadline
 
     def prove(self, resource: Resource, proof_token: str, deployment_id: str) -> str:
         self.tokens.append(proof_token)
@@ -59,6 +61,12 @@ class FakeReadiness:
     def greet(self, resource: Resource) -> None:
         assert resource.endpoint is not None
         self.greeted.append(resource.endpoint.host_key)
+
+    def set_deadline(self, resource: Resource, deployment_id: str, deadline_epoch_s: float | None) -> bool:
+        if resource.rank in self.deaf:
+            raise Unreachable("connection refused.")
+        self.deadlines[resource.id] = deadline_epoch_s
+        return True
 
     def remember(self, name: str, deployment_id: str, nodes: Sequence[Resource]) -> None:
         self.remembered.append(name)

@@ -3,7 +3,8 @@
 import pytest
 
 from gpucloud.core.answers import deployment_json
-from gpucloud.core.errors import CleanupIncomplete, StateConflict
+from gpucloud.core.errors import CleanupIncomplete, StateConflict, Unreachable
+from gpucloud.core.units import iso_utc
 from gpucloud.flows import changes
 from gpucloud.flows.ls import ls
 
@@ -113,3 +114,59 @@ def test_a_machine_that_failed_and_is_started_again_bills_again(stage):
     ls(stage.ctx, refresh=True)
     with pytest.raises(StateConflict):
         changes.plan_start(stage.ctx, "train")
+
+
+# ---- the end inside the machine
+
+
+def test_extend_tells_every_machine_before_the_provider(stage):
+    stage.reachable()
+    before = stage.up(max_s=3600, nodes=3)
+    after = changes.extend(stage.ctx, changes.plan_extend(stage.ctx, "train", 7200))
+    assert stage.readiness.deadlines == dict.fromkeys([node.id for node in before.machines], after.deadline_at)
+    assert {machine["deadline"] for machine in stage.machines} == {after.deadline_at}
+
+
+def test_a_machine_that_cannot_be_told_keeps_its_old_end_and_that_is_said(stage):
+    stage.reachable()
+    before = stage.up(max_s=3600, nodes=3)
+    stage.readiness.deaf = (1,)
+    with pytest.raises(Unreachable) as caught:
+        changes.extend(stage.ctx, changes.plan_extend(stage.ctx, "train", 7200))
+    assert before.machines[1].name in caught.value.message and before.machines[0].name not in caught.value.message
+    assert f"keeps its old end, {iso_utc(before.deadline_at)}" in caught.value.message
+    assert caught.value.exit_code == 7
+    assert stage.present.named("train").deadline_at == before.deadline_at
+    assert stage.calls("extend") == 0
+    stage.readiness.deaf = ()
+    assert changes.extend(stage.ctx, changes.plan_extend(stage.ctx, "train", 7200)).deadline_at > before.deadline_at
+
+
+def test_start_tells_the_machines_their_new_end(stage):
+    stage.reachable()
+    deployment = stage.up(nodes=2)
+    changes.stop(stage.ctx, changes.plan_stop(stage.ctx, "train"))
+    stage.clock.sleep(2 * 86400)
+    stage.readiness.deaf = (0,)
+    with pytest.raises(Unreachable) as caught:
+        changes.start(stage.ctx, changes.plan_start(stage.ctx, "train", max_s=7200))
+    assert iso_utc(deployment.deadline_at) in caught.value.message
+    assert stage.present.named("train").state == "starting"
+    stage.readiness.deaf = ()
+    after = changes.start(stage.ctx, changes.plan_start(stage.ctx, "train", max_s=7200))
+    assert set(stage.readiness.deadlines.values()) == {after.deadline_at}
+
+
+def test_machines_that_cannot_be_reached_at_all_are_the_providers_alone(stage):
+    stage.up(max_s=3600)
+    changes.extend(stage.ctx, changes.plan_extend(stage.ctx, "train", 7200))
+    assert stage.readiness.deadlines == {}
+    assert stage.calls("extend") == 1
+
+
+def test_long_waits_are_said(stage):
+    stage.reachable()
+    stage.readiness.refusals = 60
+    stage.up(nodes=2)
+    said = [sentence for sentence in stage.said if "not ready yet" in sentence]
+    assert said and said[0].startswith("2 of 2 machines are not ready yet: connection refused")
