@@ -35,7 +35,7 @@ SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/l
 needs_sshd = pytest.mark.skipif(SSHD is None, reason="OpenSSH's sshd is not installed (apt-get install openssh-server)")
 
 CONFIG = """\
-ListenAddress 127.0.0.1
+ListenAddress {host}
 Port {port}
 HostKey "{folder}/host_key"
 PidFile "{folder}/pid"
@@ -89,25 +89,38 @@ class OpenSshServer:
 
 @contextlib.contextmanager
 def openssh_server(
-    folder: Path, *, key_type: str = "ed25519", more: str = "", shell: str = "exec /bin/sh -c", base_dir: str = ""
+    folder: Path,
+    *,
+    key_type: str = "ed25519",
+    more: str = "",
+    shell: str = "exec /bin/sh -c",
+    base_dir: str = "",
+    host: str = "127.0.0.1",
+    inside: tuple[str, ...] = (),
 ) -> Iterator[OpenSshServer]:
-    """An sshd in `folder`, its host key pinned. `shell` runs the command given as its next word."""
+    """An sshd in `folder`, its host key pinned. `shell` runs the command given as its next word.
+
+    It listens on `host`; `inside` are words that run it elsewhere, such as in a network namespace.
+    """
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
     subprocess.run(["ssh-keygen", "-q", "-t", key_type, "-N", "", "-f", str(folder / "host_key")], check=True)
     identity = folder / "id_ed25519"
     (folder / "authorized_keys").write_text(keys.public_key(identity) + "\n")
-    port = _free_port()
+    port = _free_port(host if not inside else "127.0.0.1")
     config = folder / "sshd_config"
-    config.write_text(CONFIG.format(port=port, folder=folder, home=home, more=more, shell=shell))
+    config.write_text(CONFIG.format(host=host, port=port, folder=folder, home=home, more=more, shell=shell))
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where a root sshd separates its privileges
     with (folder / "log").open("wb") as log:
         daemon = subprocess.Popen(
-            [str(SSHD), "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stderr=log, start_new_session=True
+            [*inside, str(SSHD), "-D", "-e", "-f", str(config)],
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
         )
     host_key = " ".join((folder / "host_key.pub").read_text().split()[:2])
-    endpoint = Endpoint("127.0.0.1", port, getpass.getuser(), str(identity), host_key, base_dir=base_dir)
+    endpoint = Endpoint(host, port, getpass.getuser(), str(identity), host_key, base_dir=base_dir)
     server = OpenSshServer(folder, endpoint, daemon)
     try:
         _wait_listening(server)
@@ -144,7 +157,7 @@ def _wait_listening(server: OpenSshServer) -> None:
     ends = time.monotonic() + 10
     while True:
         try:
-            socket.create_connection(("127.0.0.1", server.endpoint.port), 1).close()
+            socket.create_connection((server.endpoint.host, server.endpoint.port), 1).close()
         except OSError:
             said = (server.folder / "log").read_text()
             assert server.daemon.poll() is None and time.monotonic() < ends, said
@@ -153,8 +166,8 @@ def _wait_listening(server: OpenSshServer) -> None:
             return
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port

@@ -22,6 +22,7 @@ from gpucloud.remote.sockets import DEAD_LINK_S, KEEPALIVE_S, USER_TIMEOUT
 
 CONNECT_S = 15.0  # default patience of `connect`
 CHANNEL_S = 30.0
+HUNG_LOOK_S, HUNG_HOST_S = 10.0, 30.0  # a kernel that acknowledges while its sshd hangs (no memory, a stopped VM)
 SESSION_PATIENCE_S = 10.0  # a host with a small MaxSessions frees a session once its command has ended
 WRITE_BYTES = 1 << 17
 
@@ -58,8 +59,9 @@ class Connection:
         self._opener: threading.Thread | None = None
         self._closed = threading.Event()
         self._open_spare()
-        if endpoint.proxy_jump or USER_TIMEOUT is None:  # where no socket option of ours reaches the far end
-            threading.Thread(target=self._probe, name="link probe", daemon=True).start()
+        blind = endpoint.proxy_jump or USER_TIMEOUT is None  # no socket option of ours reaches the far end
+        times_s = (KEEPALIVE_S, DEAD_LINK_S) if blind else (HUNG_LOOK_S, HUNG_HOST_S)
+        threading.Thread(target=self._probe, args=times_s, name="link probe", daemon=True).start()
 
     @property
     def alive(self) -> bool:
@@ -109,6 +111,10 @@ class Connection:
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, 0.5)
 
+    def another(self) -> Connection:
+        """One more connection to the same machine, for what is more than one can carry."""
+        return connect(self.endpoint)
+
     def tunnel(self, host: str, port: int) -> Any:
         """A channel to an address as the machine sees it. Raises ConnectionRefusedError when nothing answers."""
         from gpucloud.remote.transport import paramiko
@@ -156,10 +162,10 @@ class Connection:
                 raise self.lost() from error
             raise Unreachable(f"{self.endpoint.host} refused a request: {error}.") from error
 
-    def _probe(self) -> None:
-        """Ask for an answer every few seconds; silence for DEAD_LINK_S closes the link, so that readers see its end."""
-        while not self._closed.wait(KEEPALIVE_S) and self.alive:
-            silence = threading.Timer(DEAD_LINK_S, self.transport.close)
+    def _probe(self, pause_s: float, patience_s: float) -> None:
+        """Ask for an answer now and then; silence for `patience_s` closes the link, so that readers see its end."""
+        while not self._closed.wait(pause_s) and self.alive:
+            silence = threading.Timer(patience_s, self.transport.close)
             silence.daemon = True
             silence.start()
             with contextlib.suppress(Exception):
