@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from gpucloud.cli.options import current, narrate
-from gpucloud.core.errors import Interrupted
+from gpucloud.core.errors import Interrupted, Unreachable
 
 if TYPE_CHECKING:
+    from gpucloud.core.cloud import Endpoint
     from gpucloud.core.offers import Accelerator, Offer
+    from gpucloud.core.wire import Transport
     from gpucloud.flows.context import Context
     from gpucloud.flows.machines import Dial
     from gpucloud.providers.site import Site
@@ -46,6 +48,7 @@ def context() -> Iterator[Context]:
             public_key=lambda: public_key(place),
             narrate=narrate,
             waits=Waits.from_environment(os.environ),
+            own_address=_own_address,
             ask_remove=lambda question: ask(question, default=True),
         )
     finally:
@@ -82,11 +85,37 @@ def own_offers(clouds: Sequence[str]) -> list[Offer]:
     return [offer for provider in opened if isinstance(provider, SellsOffers) for offer in provider.offers()]
 
 
+def _own_address() -> str:
+    from gpucloud.remote.address import own_address
+
+    return own_address(os.environ)
+
+
 def dial() -> Dial:
-    """Opens a pinned SSH connection to an endpoint; a person may be asked about the key of an own machine."""
+    """Opens a pinned SSH connection to an endpoint; a person may be asked about the key of an own machine.
+
+    Where nobody answers, the error says so if this computer's address has changed.
+    """
     from gpucloud.flows.over_ssh import dialer
 
-    return dialer(home(), lambda question: can_ask() and typer.confirm(question, default=False, err=True))
+    plain = dialer(home(), lambda question: can_ask() and typer.confirm(question, default=False, err=True))
+
+    def dialing(endpoint: Endpoint) -> Transport:
+        try:
+            return plain(endpoint)
+        except Unreachable as error:
+            error.hint = _changed_address(endpoint) or error.hint
+            raise
+
+    return dialing
+
+
+def _changed_address(endpoint: Endpoint) -> str:
+    from gpucloud.flows.letting_in import changed_address
+
+    with context() as ctx:
+        known = ctx.journal.present().deployments.get(endpoint.base_dir.rpartition("/")[2])
+        return changed_address(ctx, known) if known is not None else ""
 
 
 def can_ask() -> bool:

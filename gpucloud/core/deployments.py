@@ -144,6 +144,7 @@ class Deployment:
     skipped: tuple[Mapping[str, Any], ...] = ()  # offers never sent, with the reason
     tried: tuple[Mapping[str, Any], ...] = ()  # every try in order, as `up` reports them
     cancelled: bool = False
+    allowed: tuple[str, ...] = ()  # who may connect, as `allow` said last
     deadline_at: float | None = None
     ready_at: float | None = None
     pauses: tuple[tuple[float, float | None], ...] = ()  # (stopped, started again)

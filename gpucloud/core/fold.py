@@ -247,6 +247,10 @@ def _extended(now: Deployment, event: Event) -> Deployment:
     return replace(_guarded(now, event), deadline_at=event.data.get("deadline_epoch_s"))
 
 
+def _allowed(now: Deployment, event: Event) -> Deployment:
+    return replace(now, allowed=tuple(event.data.get("cidrs", ())))
+
+
 def _guarded(now: Deployment, event: Event) -> Deployment:
     if "guards" not in event.data or now.current is None:
         return now
@@ -363,7 +367,7 @@ CHANGES: Mapping[str, Change] = {
     "extend_requested": _noted,
     "extended": _extended,
     "allow_requested": _noted,
-    "allowed": _noted,
+    "allowed": _allowed,
     "nodes_seen": _seen,
     "deployment_down": _down,
     "run_created": _run_created,

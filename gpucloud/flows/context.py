@@ -146,4 +146,5 @@ class Context:
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[int], bytes] = os.urandom
+    own_address: Callable[[], str] | None = None  # this computer's, as the internet sees it
     ask_remove: Callable[[str], bool] = lambda question: True  # after Ctrl-C in `up`; --no-input: yes

@@ -14,6 +14,7 @@ from gpucloud.core.offers import Offer
 from gpucloud.core.records import resource_record
 from gpucloud.core.units import show_duration
 from gpucloud.flows.context import Context
+from gpucloud.flows.letting_in import changed_address
 from gpucloud.flows.looks import look
 from gpucloud.flows.pace import Pace
 
@@ -58,7 +59,8 @@ def _prove_all(ctx: Context, deployment_id: str, end: float, check: Callable[[],
         if _all_there(ctx, deployment_id):
             return
         if ctx.clock() + wait_s >= end:
-            raise WaitTimeout(f"The machine was not ready in time: {reason}.".replace("..", "."), _TIMEOUT_HINT)
+            hint = changed_address(ctx, ctx.journal.present().deployments[deployment_id]) or _TIMEOUT_HINT
+            raise WaitTimeout(f"The machine was not ready in time: {reason}.".replace("..", "."), hint)
         progress.say(f"{_missing(ctx, deployment_id)} not ready yet: {reason}")
         pace.pause(wait_s)
 
@@ -218,7 +220,9 @@ def greet_all(ctx: Context, deployment: Deployment, timeout_s: float) -> None:
             told = list(pool.map(lambda machine: _greeted(ctx, machine), silent))
         silent, reasons = [m for m, why in zip(silent, told, strict=True) if why], [why for why in told if why]
         if silent and ctx.clock() >= end:
-            raise WaitTimeout(f"{silent[0].name or silent[0].id} does not answer: {reasons[0]}")
+            raise WaitTimeout(
+                f"{silent[0].name or silent[0].id} does not answer: {reasons[0]}", changed_address(ctx, deployment)
+            )
         if silent:
             progress.say(f"{_nodes(len(silent), len(deployment.machines))} not back yet: {reasons[0]}")
             pace.pause()
