@@ -20,6 +20,8 @@ CATALOG: Group = {
     "info": Entry("catalog", "info", "What is in the catalog, and how old it is."),
     "check": Entry("catalog", "check", "Test the catalog against the data rules."),
     "refresh": Entry("catalog_refresh", "refresh", "Live prices from the clouds' own price lists."),
+    "import": Entry("catalog_import", "import_", "Your own prices, benchmarks and machines."),
+    "history": Entry("catalog_history", "history", "What a GPU or an instance type cost over time."),
 }
 
 ESTIMATE: Group = {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,15 @@ from gpucloud.catalog import overlay
 from gpucloud.catalog.catalog import Catalog, open_catalog
 from gpucloud.catalog.schema import OFFER_TABLE
 from gpucloud.core.belief import Change, Merged, merge
-from gpucloud.core.errors import CloudError, CredentialsError, GpucloudError, StateConflict, UsageError, nearest
+from gpucloud.core.errors import CloudError, CredentialsError, GpucloudError, UsageError, nearest
 from gpucloud.core.fresh import PriceRow, Shape, Told, together
 from gpucloud.core.offers import InstanceType
 from gpucloud.core.shapes import card_of
+from gpucloud.flows.catalog_lock import only_writer
 from gpucloud.prices.source import SOURCES, PriceSource, open_source
 from gpucloud.state.home import Home
-from gpucloud.state.locks import deployment_lock
 
 ASKED_AT_ONCE = 8
-LOCK = "_catalog"  # no deployment can have this name
 Progress = Callable[[int, int], None]
 
 
@@ -71,7 +69,7 @@ def refresh(
     Raises StateConflict while another refresh runs, UsageError for an unknown cloud or a full disk.
     """
     wanted = _known(clouds)
-    with _only_one(home), open_catalog(home.catalog, home.cache, environ=environ) as catalog:
+    with only_writer(home), open_catalog(home.catalog, home.cache, environ=environ) as catalog:
         overlay.sweep(home.catalog)
         kinds = {cloud: [kind for kind in catalog.instance_types() if kind.cloud == cloud] for cloud in wanted}
         asked = _ask(wanted, environ, kinds, named=bool(clouds), progress=progress)
@@ -94,19 +92,6 @@ def _known(clouds: Sequence[str]) -> tuple[str, ...]:
             hint = f"Did you mean {', '.join(close)}?" if close else f"Sources: {', '.join(SOURCES)}."
             raise UsageError(f"No price source is called '{cloud}'.", hint)
     return tuple(dict.fromkeys(clouds)) or tuple(SOURCES)
-
-
-@contextmanager
-def _only_one(home: Home) -> Iterator[None]:
-    held = deployment_lock(home, LOCK, "catalog refresh")
-    try:
-        held.__enter__()
-    except StateConflict:
-        raise StateConflict("Another refresh or import of the catalog is running.", "Repeat when it ends.") from None
-    try:
-        yield
-    finally:
-        held.__exit__(None, None, None)
 
 
 def _ask(

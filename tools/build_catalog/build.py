@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tools.build_catalog import clouds_big, clouds_gcp, clouds_other, owned
+from tools.build_catalog import clouds_big, clouds_gcp, clouds_other, history, owned
 from tools.build_catalog.bench_minutes import DAWN, MLPERF, dawn_rows, mlperf_rows
 from tools.build_catalog.bench_public import TABLE as PUBLIC
 from tools.build_catalog.bench_public import mpt_parameters, public_rows
@@ -27,8 +27,6 @@ PRICE_TABLES = (
 )  # fmt: skip
 
 NOT_CATALOG = {
-    "prices_aws_us_east_1_history.csv": "older prices: an offer has one price, the newest",
-    "prices_aws_spot_2021.csv": "spot prices of early 2021: an offer has one price, the newest",
     "cases_public.csv": "published calculations: they are test cases of the formulas",
     "fsdl_lecture_tables.csv": "figures of lectures: their system prices stand in onprem_systems.csv too",
 }
@@ -43,6 +41,9 @@ def build(source_dir: Path, ledger: Ledger) -> dict[str, list[Row]]:
     files["aliases.csv"] = aliases(cards, ledger)
     files |= _benchmarks(source_dir, names, ledger) | _owned(source_dir, names, ledger)
     _leave_out_prose(source_dir, ledger)
+    files[history.FILE] = history.history_rows(
+        _read(source_dir, history.LISTED, ledger), _read(source_dir, history.SPOT, ledger), ledger
+    )
     files["sources.csv"] = sources(files, ledger)
     _check_cards(files, {card["name"] for card in cards})
     return files

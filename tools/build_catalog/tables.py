@@ -39,6 +39,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "power.csv": ("place", "sector", "usd_per_kwh", "period", "source"),
     "colocation.csv": ("place", "usd_per_kw_month", "year", "source"),
     "profiles.csv": ("profile", "stage", "advice", "source"),
+    "history": (
+        "instance_type", "region", "zone", "market", "usd_per_hour", "observed_on", "last_seen", "status", "source",
+    ),
     "sources.csv": ("source", "title", "publisher", "path", "version", "licence", "note"),
 }  # fmt: skip
 
@@ -46,8 +49,9 @@ TYPED = Path(__file__).parent / "typed"
 
 
 def columns_of(file: str) -> tuple[str, ...]:
-    """The columns of a catalog file; every file below offers/ has the same ones."""
-    return COLUMNS["offers" if file.startswith("offers/") else file]
+    """The columns of a catalog file; every file below offers/ has the same ones, and so below history/."""
+    folder, slash, _ = file.partition("/")
+    return COLUMNS[folder if slash else file]
 
 
 def read(path: Path) -> list[Row]:

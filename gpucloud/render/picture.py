@@ -1,0 +1,83 @@
+"""Single pictures through matplotlib, readable on paper: SVG or PNG, by the file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+from gpucloud.core.errors import UsageError
+
+FORMATS = (".svg", ".png", ".pdf")
+SERIES_AT_MOST = 10
+SIZE_INCHES = (7.0, 4.2)
+
+
+class DatedPrice(Protocol):
+    """A price of a series and the day from which it held."""
+
+    @property
+    def series(self) -> tuple[str, str, str, str, str]: ...
+
+    @property
+    def usd_per_hour(self) -> float | None: ...
+
+    @property
+    def observed_on(self) -> str: ...
+
+    @property
+    def last_seen(self) -> str: ...
+
+
+def figure(path: Path) -> tuple[Any, Any]:
+    """An empty figure and its axes. Raises UsageError for another format, or without matplotlib."""
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"A picture is written as {', '.join(FORMATS)}, not as '{path.name}'.", "Name it plot.svg.")
+    try:
+        import matplotlib
+
+        matplotlib.use("agg")
+        from matplotlib import pyplot
+    except ImportError:
+        raise UsageError("Pictures need the plot extra.", 'pip install "gpucloud[plot]"') from None
+    drawn, axes = pyplot.subplots(figsize=SIZE_INCHES, layout="constrained")
+    return drawn, axes
+
+
+def save(drawn: Any, path: Path) -> None:
+    """Write the figure. Raises UsageError where that is impossible."""
+    from matplotlib import pyplot
+
+    try:
+        drawn.savefig(path, dpi=200)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}.", "Choose another file.") from None
+    finally:
+        pyplot.close(drawn)
+
+
+def price_history(path: Path, lines: Sequence[DatedPrice]) -> None:
+    """Steps of USD/h over time, one line per machine and place; at most ten of them."""
+    drawn, axes = figure(path)
+    series = [list(group) for _, group in groupby(lines, key=lambda line: line.series)]
+    shown = sorted(series, key=len, reverse=True)[:SERIES_AT_MOST]
+    for group in shown:
+        days = [date.fromisoformat(line.observed_on) for line in group]
+        prices = [line.usd_per_hour for line in group]
+        last = max(line.last_seen or line.observed_on for line in group)
+        steps = [*days, date.fromisoformat(last)], [*prices, prices[-1]]
+        axes.step(*steps, where="post", label=_name(group[0]), marker=".")
+    axes.set_ylabel("USD per hour, whole machine")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", frameon=False)
+    if len(shown) < len(series):
+        axes.set_title(f"{len(shown)} of {len(series)} series, those with most changes", fontsize="small")
+    save(drawn, path)
+
+
+def _name(line: DatedPrice) -> str:
+    _, kind, region, zone, market = line.series
+    return " ".join(filter(None, (kind, zone or region, market)))
