@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpucloud.core.cloud import TAG_DEADLINE, Resource
+from gpucloud.core.cloud import TAG_DEADLINE, TAG_DEPLOYMENT, Resource
 from gpucloud.core.errors import BadRequest, StateConflict
 from gpucloud.core.guards import BACKSTOP_S
 from gpucloud.core.tags import is_of
 from gpucloud.providers.gcp import network
 from gpucloud.providers.gcp.api import Api, request_id
-from gpucloud.providers.gcp.errors import Missing
+from gpucloud.providers.gcp.errors import InUse, Missing
 from gpucloud.providers.gcp.guards import LONGEST_S, SHORTEST_S
 from gpucloud.providers.gcp.machines import disk_of, machine_of, shared_of
-from gpucloud.providers.gcp.marks import LABEL_LIMIT
+from gpucloud.providers.gcp.marks import LABEL_LIMIT, rule_name
 from gpucloud.providers.gcp.request import scheduling
 
 SERVICES = {"machine": ("Instances", "instance"), "disk": ("Disks", "disk")}
@@ -51,8 +51,18 @@ def _destroy_shared(api: Api, resource: Resource) -> None:
     _refuse_foreign(shared_of(resource.kind, there, api.project), resource)
     if resource.kind == "network":  # it cannot go before its rules
         network.remove_all(api, resource.deployment_id, resource.tags)
-    else:
-        network.remove(api, service, resource.id, resource.tags)
+        return
+    if resource.id == rule_name(resource.deployment_id, network.DENY):
+        _refuse_while_machines(api, resource)
+    network.remove(api, service, resource.id, resource.tags)
+
+
+def _refuse_while_machines(api: Api, resource: Resource) -> None:
+    """What keeps the world out goes last: the network behind it may let anybody in."""
+    labelled = f"labels.{TAG_DEPLOYMENT}={resource.deployment_id}"
+    for page in api.pages("Instances", "aggregated_list", filter=labelled):
+        if any(part.instances for part in page.items.values()):
+            raise InUse(f"The rule {resource.id} still protects machines.", "It goes when they are gone.")
 
 
 def _delete_id(kind: str, there: Any) -> str:

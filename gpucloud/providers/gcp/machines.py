@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -42,7 +43,6 @@ def machine_of(item: Any, project: str, ssh_port: int) -> Resource:
     private = interface.network_i_p if interface else ""
     public = next((access.nat_i_p for access in interface.access_configs), "") if interface else ""
     host = public or ("" if interface and interface.access_configs else private)
-    user = tags.get(LABEL_LOGIN) or LOGIN
     return Resource(
         cloud=CLOUD,
         account=project,
@@ -58,9 +58,14 @@ def machine_of(item: Any, project: str, ssh_port: int) -> Resource:
         market="spot" if item.scheduling.provisioning_model == "SPOT" else "on-demand",
         created_epoch_s=epoch_s(item.creation_timestamp),
         tags=tags,
-        endpoint=Endpoint(host, ssh_port, user) if host and item.status == "RUNNING" else None,
+        endpoint=_endpoint(host, ssh_port, tags) if host and item.status == "RUNNING" else None,
         private_ip=private,
     )
+
+
+def _endpoint(host: str, port: int, tags: Mapping[str, str]) -> Endpoint:
+    """How to log in; our folder there is the boot script's."""
+    return Endpoint(host, port, tags.get(LABEL_LOGIN) or LOGIN, base_dir=f"gpucloud/{tags.get(TAG_DEPLOYMENT, '')}")
 
 
 def disk_of(item: Any, project: str) -> Resource:

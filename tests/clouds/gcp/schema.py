@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 BASE = "/compute/v1/"
-RESOURCES = "instances disks firewalls networks subnetworks images zones regions projects machineTypes zoneOperations globalOperations"
+RESOURCES = (
+    "instances disks firewalls networks subnetworks images zones regions projects machineTypes"
+    " zoneOperations globalOperations"
+)
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,13 @@ class GcpSim(SimServer):
             "GPUCLOUD_WAIT_RETRY": "0.02",
         }
 
+    def left(self) -> list[str]:
+        """Everything that exists and was not there in the beginning: machines, disks, rules, networks."""
+        with self.lock:
+            self.cloud.age()
+            kinds = ("instances", "disks", "firewalls", "networks")
+            return [f"{kind[:-1]} {name}" for kind, _, name in self.cloud.things if kind in kinds and not _old(name)]
+
     # ---- SimServer
 
     def label(self, request: Request) -> str:
@@ -216,6 +223,10 @@ class GcpSim(SimServer):
         if verb == "get":
             return self.cloud.image(words["project"], words["image"])
         return _list("images", *self.cloud.listed_images(words["project"], query))
+
+
+def _old(name: str) -> bool:
+    return name == "default" or name.startswith("default-allow-")
 
 
 def _for_body(body: Mapping[str, Any]) -> set[str]:
