@@ -42,6 +42,7 @@ prove() (
 have() { command -v "$1" >/dev/null 2>&1; }
 say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $*" >>"$lib/log"; }
 clock() { now=$(date +%s); }
+nap() { sleep "$1" 2>/dev/null || sleep 1; }
 is_number() { case $1 in '' | *[!0-9]*) return 1 ;; esac; }
 # put FILE TEXT: whole or not at all, and never through a link
 put() { printf '%s\n' "$2" >"$1.new.$$" && mv -f "$1.new.$$" "$1"; }
@@ -85,6 +86,10 @@ let_sudo() {
         (umask 0337 && put "$rule" "$login ALL=(ALL) NOPASSWD:ALL")
     fi
 }
+write_deadline() {
+    put "$base/deadline" "$1"
+    theirs "$base/deadline"
+}
 let_in() {
     mkdir -p "$home/.ssh" "$base" && chmod 700 "$home/.ssh" || return 1
     keys=$home/.ssh/authorized_keys
@@ -93,11 +98,7 @@ let_in() {
         echo "$key" >>"$keys"
     fi
     chmod 600 "$keys"
-    if [ ! -e "$base/deadline" ]; then
-        first "$lib/deadline"
-        put "$base/deadline" "$word"
-        theirs "$base/deadline"
-    fi
+    if [ ! -e "$base/deadline" ]; then first "$lib/deadline" && write_deadline "$word"; fi
     theirs "$home/.ssh" "$keys" "$home/gpucloud" "$base"
 }
 # cloud-init makes users and host keys anew at the first boot; before that there is nothing to sign
@@ -123,7 +124,7 @@ watch_key() {
                 fi
             fi
         fi
-        sleep 0.5 2>/dev/null || sleep 1
+        nap 0.5
     done
     put "$lib/proved" "$deployment $instance"
     rm -f "$lib/token"
@@ -245,7 +246,7 @@ end_runs() {
         n=0
         while going && [ $n -lt $((grace * 5)) ]; do
             n=$((n + 1))
-            sleep 0.2 2>/dev/null || sleep 1
+            nap 0.2
         done
     done
 }
@@ -260,7 +261,7 @@ bounded() {
     "$@" &
     job=$!
     n=0
-    while kill -0 $job 2>/dev/null && [ $n -lt "$seconds" ]; do n=$((n + 1)) && sleep 1; done
+    while kill -0 $job 2>/dev/null && [ $n -lt $((seconds * 5)) ]; do n=$((n + 1)) && nap 0.2; done
     kill -9 $job 2>/dev/null
 }
 ending() { eval "$ending"; }
@@ -279,7 +280,7 @@ finish() {
     sleep "$grace"
     if [ -e "$root/proc/sysrq-trigger" ]; then
         echo 1 >"$root/proc/sys/kernel/sysrq"
-        for letter in s u o; do echo $letter >"$root/proc/sysrq-trigger" && sleep 2; done
+        for letter in s u o; do echo $letter >"$root/proc/sysrq-trigger" && sleep $((grace / 5)); done
     fi
 } 2>/dev/null
 
@@ -331,9 +332,9 @@ set_up() {
     mkdir -p "$run"
     first "$lib/boot-deadline"
     if [ "$word" != "${boot_deadline:-0}" ]; then # a new one came with the boot data; else the client's counts
+        if account && [ -d "$base" ]; then write_deadline "${boot_deadline:-0}"; fi # first: a watcher takes it from there
         put "$lib/deadline" "${boot_deadline:-0}"
         put "$lib/boot-deadline" "${boot_deadline:-0}"
-        if account; then rm -f "$base/deadline"; fi
     fi
     grep -v '^proof_token=' "$0" >"$self.new" && mv -f "$self.new" "$self" || exit 73
     if [ -e "$lib/token" ]; then set -- prove; fi

@@ -7,6 +7,7 @@ import getpass
 import itertools
 import os
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,7 @@ class Booted:
     machine: SimMachine
     facts: BootFacts
     endpoint: Endpoint
+    instance_id: str = "i-0abc"
     open: list[Connection] = field(default_factory=list)
 
     @property
@@ -66,7 +68,7 @@ class Booted:
 
         def tried() -> bool:
             with contextlib.suppress(HostError):
-                proved.append(prove(self.endpoint, self.facts.proof_token, self.facts.deployment_id, "i-0abc"))
+                proved.append(prove(self.endpoint, self.facts.proof_token, self.facts.deployment_id, self.instance_id))
             return bool(proved)
 
         until(tried)
@@ -89,7 +91,7 @@ def booted(
     ending: str = "",
     at_end: str = "stop",
     instance_id: str = "",
-    cloud_init: bool = False,
+    boothook: bool = False,
     every_boot: bool = True,
     **options: Any,
 ) -> Iterator[Booted]:
@@ -104,7 +106,7 @@ def booted(
         getpass.getuser(),
         keys.public_key(identity),
         new_token(),
-        None if after_s is None else _now() + after_s,
+        None if after_s is None else time.time() + after_s,
         idle_s,
         ending,
         at_end,
@@ -112,18 +114,10 @@ def booted(
     endpoint = Endpoint(address, port, facts.user, str(identity), base_dir=f"gpucloud/{DEPLOYMENT}")
     made = Booted(machine, facts, endpoint)
     try:
-        data = render(facts, cloud_init=cloud_init)
-        machine.start(
-            data, instance_id="i-0abc", user=facts.user, address=address, port=port, every_boot=every_boot
-        )
+        data = render(facts, cloud_init=boothook)
+        machine.start(data, instance_id="i-0abc", user=facts.user, address=address, port=port, every_boot=every_boot)
         yield made
     finally:
         for connection in made.open:
             connection.close()
         machine.close()
-
-
-def _now() -> float:
-    import time
-
-    return time.time()

@@ -25,7 +25,7 @@ from tests.sshd import SSHD, needs_sshd
 __all__ = ["SSHD", "SimMachine", "needs_sshd"]
 
 MARK = "GPUCLOUD_SIM_MACHINE"
-LOOK_S = 0.1
+LOOK_S = 0.05
 QUIET = {
     "loadavg": "0.00 0.00 0.00 1/100 4242\n",
     "diskstats": "   8       0 sda 10 0 800 0 20 0 1600 0 0 0 0\n   8       1 sda1 10 0 800 0 20 0 1600 0 0 0 0\n",
@@ -47,10 +47,10 @@ PrintMotd no
 PrintLastLog no
 MaxStartups 200:30:400
 MaxSessions 64
-SetEnv "HOME={home}" "PATH={path}" "{mark}={folder}"
+SetEnv "HOME={home}" "PATH={path}" "{mark}={folder}" "GPUCLOUD_BOOT_ROOT={root}"
 Subsystem sftp internal-sftp
 Match All
-ForceCommand cd "$HOME"; case "$SSH_ORIGINAL_COMMAND" in "") exec sh -l;; *) exec /bin/sh -c "$SSH_ORIGINAL_COMMAND";; esac
+ForceCommand cd "$HOME"; c=$SSH_ORIGINAL_COMMAND; case "$c" in "") exec sh -l;; *) exec /bin/sh -c "$c";; esac
 """
 SHADOWS = {
     "sh": 'exec {shell} "$@"',
@@ -96,9 +96,11 @@ class SimMachine:
         *,
         systemd: bool = True,
         user_exists: bool = True,
+        cloud_init: bool = False,
         shell: str = "/bin/sh",
+        known: bool = True,
         gpus: Sequence[str] = (),
-        pace_s: float = 0.2,
+        pace_s: float = 0.1,
         environ: Mapping[str, str] | None = None,
         on_off: Callable[[SimMachine], None] = lambda machine: None,
     ) -> None:
@@ -116,6 +118,7 @@ class SimMachine:
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:9",
             **(environ or {}),
         }
+        self._cloud_init, self._known = cloud_init, known
         self._sshd: subprocess.Popen[bytes] | None = None
         self._lock = threading.RLock()
         self._closed = threading.Event()
@@ -127,7 +130,7 @@ class SimMachine:
         self, boot_data: str, *, instance_id: str, user: str, address: str, port: int, every_boot: bool = True
     ) -> None:
         """First boot. `every_boot`: the boot data is run at each boot (GCP's startup-script, a boothook)."""
-        self._boot_data, self._every_boot = boot_data, every_boot
+        self.boot_data, self._every_boot = boot_data, every_boot
         self._user, self._address, self._port = user, address, port
         self._furnish(instance_id)
         self._thread.start()
@@ -145,6 +148,8 @@ class SimMachine:
             (self.root / "run").mkdir()
             if self._systemd:
                 (self.root / "run/systemd/system").mkdir(parents=True)
+            if self._cloud_init:
+                (self.root / "run/cloud-init").mkdir()
             (self.folder / "power-calls").write_text("")
             (self.root / "proc/sysrq-trigger").write_text("")
             self._start_sshd()
@@ -157,8 +162,8 @@ class SimMachine:
     def run_boot_data(self) -> None:
         """What cloud-init or the guest agent does with it."""
         script = self.folder / "boot-data"
-        head, _, rest = self._boot_data.partition("\n")
-        script.write_text(rest if head == "#cloud-boothook" else self._boot_data)
+        head, _, rest = self.boot_data.partition("\n")
+        script.write_text(rest if head == "#cloud-boothook" else self.boot_data)
         assert script.read_text().startswith("#!/bin/sh\n")
         self.call(self._shell.split()[0], *self._shell.split()[1:], str(script))
 
@@ -235,18 +240,29 @@ class SimMachine:
 
     def watchers(self) -> list[str]:
         """Which watchers of the boot script are running."""
-        found = []
+        return [name for name in ("deadline", "idle", "prove") if self.processes(name)]
+
+    def processes(self, watcher: str) -> list[int]:
+        """The processes of one watcher: those that no other one of it has started."""
+        found = {}
         for pid in self._marked():
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                if words[-2:-1] and words[-3].endswith(b"/var/lib/gpucloud/boot.sh"):
-                    found.append(words[-2].decode())
-        return sorted(set(found))
+                if words[-3:] == [f"{self.root}/var/lib/gpucloud/boot.sh".encode(), watcher.encode(), b""]:
+                    found[pid] = _parent(pid)
+        return [pid for pid, parent in found.items() if parent not in found]
 
     # ---- inside
 
     def _furnish(self, instance_id: str) -> None:
-        for place in ("etc/ssh", "etc/sudoers.d", "etc/systemd/system", "var/lib/cloud/data", "proc/net", "proc/sys/kernel"):
+        for place in (
+            "etc/ssh",
+            "etc/sudoers.d",
+            "etc/systemd/system",
+            "var/lib/cloud/data",
+            "proc/net",
+            "proc/sys/kernel",
+        ):
             (self.root / place).mkdir(parents=True, exist_ok=True)
         for place in ("bin", "enabled", "units"):
             (self.folder / place).mkdir(exist_ok=True)
@@ -255,7 +271,8 @@ class SimMachine:
         (self.folder / "clock").write_text("0\n")
         (self.folder / "gpus").write_text("".join(f"{line}\n" for line in self._gpus))
         (self.folder / "gpu-use").write_text("0\n" * max(1, len(self._gpus)))
-        (self.root / "var/lib/cloud/data/instance-id").write_text(f"{instance_id}\n")
+        if self._known:  # as cloud-init notes it
+            (self.root / "var/lib/cloud/data/instance-id").write_text(f"{instance_id}\n")
         line = f"{self._user}:x:{os.getuid()}:{os.getgid()}::{self.home}:/bin/sh\n"
         (self.root / "etc/passwd").write_text(line if self._user_exists else "")
         if self._user_exists:
@@ -348,6 +365,10 @@ class SimMachine:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
         return bool(pids)
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
 
 
 def _state(pid: int) -> str:
