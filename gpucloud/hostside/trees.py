@@ -64,6 +64,18 @@ def pull(call: Call) -> None:
     _send_manifest(call, codec, _entries(root, single, git=bool(call.arguments["git"])))
     if call.read_line() != b"send":
         return
+    _send_named(call, root, codec)
+
+
+def fetch(call: Call) -> None:
+    """One of several streams of a pull."""
+    codec = best_codec(call.arguments["accept"])
+    call.begin(codec=codec)
+    _send_named(call, call.path(call.arguments["root"]), codec)
+
+
+def _send_named(call: Call, root: Path, codec: str) -> None:
+    """The paths of stdin as a packed tar stream."""
     names = [decoded(name) for name in call.read_all().split(b"\0") if name]
     outlet = Outlet(codec, call.say)
     files = FilesOut(os.fspath(root), outlet)

@@ -127,6 +127,7 @@ def serve_verb(
         "push": trees.push,
         "part": trees.part,
         "pull": trees.pull,
+        "fetch": trees.fetch,
         "hash": trees.hash_files,
         "blocks": trees.blocks,
         "start": runs.start,

@@ -56,8 +56,12 @@ def round_trip_s(transport: Transport) -> float:
 def extra_connections(
     transport: Transport, size: int, more: Callable[[], Transport] | None
 ) -> Iterator[list[Transport]]:
-    """Three more connections where they pay: for `size` bytes over a long line; else none."""
+    """Three more connections where they pay: for `size` bytes over a long line; else none.
+
+    `more` opens one; by default the transport's own `another`, where it has one.
+    """
     opened: list[Transport] = []
+    more = more or getattr(transport, "another", None)
     try:
         if more is not None and size >= LARGE_BYTES and round_trip_s(transport) >= LONG_LINE_S:
             with ThreadPoolExecutor(CONNECTIONS - 1) as pool, contextlib.suppress(HostError):

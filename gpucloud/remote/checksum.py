@@ -13,6 +13,7 @@ from gpucloud.remote.manifest import Entry, decoded, encoded
 from gpucloud.remote.talk import Talk
 
 PIECE = 1 << 20
+RECORD_BYTES = 80  # of an answer, beside the path
 
 
 def digest(path: str) -> str:
@@ -36,13 +37,22 @@ def unlike(transport: Transport, root: str, remote: str, alike: Sequence[Entry])
         feed.start()
         ours = {one.path: digest(os.path.join(root, one.path)) for one in alike}
         talk.head()
-        for record in b"".join(talk.chunks()).split(b"\0"):
+        for record in _records(talk, len(names) + RECORD_BYTES * len(alike)).split(b"\0"):
             sha256, _, path = record.partition(b"  ")
             theirs[decoded(path)] = sha256.decode("ascii", "replace")
         feed.join()
         if talk.process.wait() != 0:
             raise talk.failure()
     return [one for one in alike if ours[one.path] != theirs.get(one.path)]
+
+
+def _records(talk: Talk, most: int) -> bytes:
+    data = bytearray()
+    for piece in talk.chunks():
+        data += piece
+        if len(data) > most:
+            raise talk.failure("more checksums than were asked for")
+    return bytes(data)
 
 
 def _feed(talk: Talk, names: bytes) -> None:

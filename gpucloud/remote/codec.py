@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 CODECS = ("zstd", "gzip", "none")
+SLICE = 1 << 12  # packed bytes unpacked at once: even a bomb (1 : 32,768 at most) stays below 128 MiB of memory
 ZSTD_LEVEL, GZIP_LEVEL = 1, 1  # code trees are bound by round trips and CPU, not by the last 10 % of ratio
 
 
@@ -27,7 +28,7 @@ class Unpacker(Protocol):
     @property
     def unused_data(self) -> bytes: ...
 
-    def decompress(self, data: bytes) -> bytes: ...
+    def decompress(self, data: memoryview) -> bytes: ...
 
 
 class Plain:
@@ -39,8 +40,8 @@ class Plain:
     def compress(self, data: bytes) -> bytes:
         return data
 
-    def decompress(self, data: bytes) -> bytes:
-        return data
+    def decompress(self, data: memoryview) -> bytes:
+        return bytes(data)
 
     def flush(self) -> bytes:
         return b""
@@ -99,6 +100,8 @@ class Unpacked:
         self._read = read
         self._codec = codec
         self._unpacker = unpacker(codec)
+        self._slice = SLICE if codec != "none" else 1 << 18
+        self._packed = memoryview(b"")
         self._ready = b""
         self._at = 0
         self.packed_bytes = 0
@@ -108,13 +111,16 @@ class Unpacked:
         while self._at >= len(self._ready):
             if self._unpacker.eof:
                 return b""
-            data = self._read(1 << 18)
-            if not data:
-                if self._codec == "none":
-                    return b""
-                raise EOFError("the packed stream was cut")
-            self.packed_bytes += len(data)
-            self._ready, self._at = self._unpacker.decompress(data), 0
+            if not self._packed:
+                data = self._read(1 << 18)
+                if not data:
+                    if self._codec == "none":
+                        return b""
+                    raise EOFError("the packed stream was cut")
+                self.packed_bytes += len(data)
+                self._packed = memoryview(data)
+            self._ready, self._at = self._unpacked(self._packed[: self._slice]), 0
+            self._packed = self._packed[self._slice :]
         piece = self._ready[self._at : self._at + size]
         self._at += len(piece)
         return piece
@@ -132,7 +138,13 @@ class Unpacked:
             parts += piece
         return bytes(parts)
 
+    def _unpacked(self, packed: memoryview) -> bytes:
+        try:
+            return self._unpacker.decompress(packed)
+        except Exception as error:  # each library has errors of its own
+            raise EOFError(f"the packed stream is damaged: {error}") from error
+
     @property
     def left_over(self) -> bytes:
         """What followed the packed part."""
-        return self._unpacker.unused_data
+        return self._unpacker.unused_data + bytes(self._packed)

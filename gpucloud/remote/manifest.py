@@ -153,7 +153,11 @@ def _octal(text: str) -> int:
 
 
 def _decimal(text: str) -> int:
-    return UNKNOWN if text == "-" else int(text)
+    if text == "-":
+        return UNKNOWN
+    if not text.isdigit():
+        raise ValueError(text)
+    return int(text)
 
 
 def _mtime_ns(text: str) -> int:

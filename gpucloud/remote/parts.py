@@ -13,13 +13,13 @@ from gpucloud.remote.talk import Talk
 
 
 def shared_out(files: Sequence[Entry], shares: int) -> list[list[Entry]]:
-    """`files` in runs of about equal bytes, so that neighbours stay together."""
-    total = sum(one.size for one in files)
+    """`files` in runs of about equal bytes, so that neighbours stay together. An unknown size counts as none."""
+    total = sum(max(one.size, 0) for one in files)
     parts: list[list[Entry]] = [[] for _ in range(shares)]
     seen = 0
     for one in files:
         parts[min(shares - 1, seen * shares // max(total, 1))].append(one)
-        seen += one.size
+        seen += max(one.size, 0)
     return parts
 
 
@@ -36,7 +36,7 @@ def send_part(
     """One share over one connection: what was sent, and its packed bytes."""
     words = {"root": remote, "stage": stage, "accept": accepted_codecs()}
     with Talk(transport, "part", words) as talk:
-        outlet = Outlet(talk.head()["codec"], talk.process.write)
+        outlet = Outlet(talk.head("codec")["codec"], talk.process.write)
         out = StagedFilesOut(source, stage, outlet, moved, reuse=reuse)
         try:
             out.write(files)

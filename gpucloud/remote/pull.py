@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from gpucloud.core.errors import SyncError
 from gpucloud.core.wire import STAGE_DIR, Transport
+from gpucloud.remote.blockpull import PARTS, BlocksIn
+from gpucloud.remote.blocks import BlocksSent, extra_connections, takes_blocks
 from gpucloud.remote.checksum import unlike
-from gpucloud.remote.codec import Unpacked, accepted_codecs
+from gpucloud.remote.codec import accepted_codecs
 from gpucloud.remote.difference import Difference, difference
-from gpucloud.remote.manifest import Entry, Scan, encoded, entry_of, scan
+from gpucloud.remote.fetch import Fetched, Stream
+from gpucloud.remote.manifest import Entry, Scan, entry_of, scan
+from gpucloud.remote.parts import shared_out
 from gpucloud.remote.report import Counter, Progress, SyncReport
 from gpucloud.remote.talk import Talk
-from gpucloud.remote.tarformat import Damaged
-from gpucloud.remote.unpacking import Landing, remove, safe_name
+from gpucloud.remote.unpacking import remove, safe_name
 from gpucloud.remote.verbs import Argument
-
-CHANGED = "file changed as we read it"  # GNU tar's word, exit status 1, for what a run is writing just now
 
 
 def pull(
@@ -31,6 +34,7 @@ def pull(
     mirror: bool = False,
     checksum: bool = False,
     progress: Progress | None = None,
+    more: Callable[[], Transport] | None = None,
 ) -> SyncReport:
     """Copy what is at `remote` to `local`; with `mirror` also delete what only `local` has.
 
@@ -40,7 +44,7 @@ def pull(
     """
     words: dict[str, Argument] = {"root": remote, "git": False, "accept": accepted_codecs()}
     with Talk(transport, "pull", words) as talk:
-        head = talk.head()
+        head = talk.head("codec", "fine", "as", "python")
         there = talk.manifest(head["codec"])
         target = _target_of(local, remote, head["as"] == "folder")
         here = _scan(target)
@@ -50,7 +54,7 @@ def pull(
         todo = difference(_acceptable(there), here.entries, fine=bool(head["fine"]), delete=delete)
         if checksum and not target.leaf:
             todo.send += unlike(transport, target.root, remote, todo.alike)
-        return _Pull(talk, head, remote, target, here, todo, Counter(progress, todo.bytes)).report()
+        return _Pull(transport, talk, head, remote, target, here, todo, Counter(progress, todo.bytes), more).report()
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ def _acceptable(entries: Sequence[Entry]) -> list[Entry]:
 class _Pull:
     """The second half of a pull: what to fetch is known."""
 
+    transport: Transport
     talk: Talk
     head: dict[str, str]
     remote: str
@@ -107,27 +112,43 @@ class _Pull:
     here: Scan
     todo: Difference
     counter: Counter
-    failed: list[str] = field(default_factory=list)
+    more: Callable[[], Transport] | None
 
     def report(self) -> SyncReport:
         """Fetch, place, delete, and say what was done."""
-        if self.todo.send:
-            self._refuse_blocked()
-            files, size, wire_bytes = self._fetch()
-        else:
-            self.talk.process.write(b"done\n")
-            files = size = wire_bytes = 0
+        large = [one for one in self.todo.send if takes_blocks(one, self.head)]
+        done, gone = BlocksSent(), list[str]()
+        with contextlib.ExitStack() as stack:
+            if self.todo.send:
+                self._refuse_blocked()
+                self._refuse_full()
+            channel = BlocksIn(self.transport, self._root_there(), self.counter) if large else None
+            if channel is not None:
+                stack.callback(channel.close)
+                if not channel.usable():
+                    large, channel = [], None
+            for path in self.todo.swaps:
+                remove(self.target.root, path)
+            names = {one.path for one in large}
+            got = self._fetch([one for one in self.todo.send if one.path not in names])
+            if channel is not None:
+                with _writing():
+                    gone, done = channel.pull(self.target.root, [(self._there(one), one) for one in large], self.more)
+        if not large:
+            remove(self.target.root, PARTS)  # no large file waits for what an interrupted pull left of it
+            remove(self.target.root, STAGE_DIR, whole=False)
         for path in self.todo.gone:
             remove(self.target.root, path)
         for path in self.todo.gone_folders:
             remove(self.target.root, path, whole=False)
         return SyncReport(
-            files=files,
-            bytes=size,
+            files=got.files + len(large) - len(gone),
+            bytes=got.bytes + sum(one.size for one in large if one.path not in gone),
             deleted=len(self.todo.gone) + len(self.todo.gone_folders),
             same=self.todo.same,
-            wire_bytes=wire_bytes,
-            changed_while_read=tuple(self._changed()),
+            wire_bytes=got.wire_bytes + done.wire_bytes,
+            blocks=done.blocks,
+            changed_while_read=(*got.changed, *done.restless),
         )
 
     def _refuse_blocked(self) -> None:
@@ -137,50 +158,62 @@ class _Pull:
                 "Move it away, or pull with --mirror, which replaces it.",
             )
 
-    def _fetch(self) -> tuple[int, int, int]:
-        """(files, bytes, packed bytes) of the tar stream, with each file placed under its real name when whole."""
-        feed = threading.Thread(target=self._ask, daemon=True)
-        feed.start()
-        for path in self.todo.swaps:
-            remove(self.target.root, path)
-        stream = Unpacked(self.head["codec"], self.talk.read)
-        wanted = {one.path: one for one in self.todo.send}
-        try:
-            with Landing(self.target.root, self.counter.moved) as landing:
-                rename = {self._remote_name(): self.target.leaf} if self.target.leaf else {}
-                landing.take(stream.read_exactly, wanted, rename)
-        except (EOFError, Damaged) as error:
-            raise self._failure(str(error)) from error
-        except OSError as error:
-            where = f" {error.filename!r}" if error.filename else ""
-            said = f"Cannot write{where} here: {error.strerror}."
-            raise SyncError(said, "Free space or choose another folder.") from error
-        feed.join()
-        for _ in self.talk.chunks():
-            pass
-        self._judge(landing.missing(wanted))
-        return landing.files, landing.bytes, stream.packed_bytes
+    def _refuse_full(self) -> None:
+        """Fail before the first byte where what is announced cannot fit."""
+        have = {one.path: one.size for one in self.here.entries if one.kind == "f"}
+        more = sum(max(0, one.size - have.get(one.path, 0)) for one in self.todo.send if one.kind == "f")
+        free = shutil.disk_usage(self.target.root).free
+        if more > free:
+            raise SyncError(
+                f"The files need {more} bytes more here, but only {free} are free.",
+                "Free space, or choose a folder on another disk.",
+            )
 
-    def _remote_name(self) -> str:
-        return self.remote.rstrip("/").rpartition("/")[2]
+    def _root_there(self) -> str:
+        """The folder there that names are relative to."""
+        if not self.target.leaf:
+            return self.remote
+        above, slash, _ = self.remote.rstrip("/").rpartition("/")
+        return above or slash or "."
 
-    def _ask(self) -> None:
-        names = [self._remote_name()] if self.target.leaf else [one.path for one in self.todo.send]
-        try:
-            self.talk.process.write(b"send\n" + b"".join(encoded(name) + b"\0" for name in names))
-            self.talk.process.end_input()
-        except Exception:  # the reader meets the same loss and raises it
-            return
+    def _there(self, entry: Entry) -> str:
+        """The name that an entry has there."""
+        return self.remote.rstrip("/").rpartition("/")[2] if self.target.leaf else entry.path
 
-    def _judge(self, missing: Sequence[str]) -> None:
-        """Raise when something did not come, unless it only vanished or changed while it was read."""
-        complaints = self.talk.complaints()
-        if missing and any(word in complaints for word in ("Permission denied", "Cannot read", "Input/output")):
-            raise self.talk.failure()
+    def _fetch(self, entries: list[Entry]) -> Fetched:
+        """Everything that comes as tar streams: one, or several where that pays."""
+        total = Fetched()
+        if not entries:
+            self.talk.process.write(b"done\n")
+            return total
+        size = sum(one.size for one in entries if one.kind == "f")
+        with extra_connections(self.transport, size, self.more) as extra, contextlib.ExitStack() as stack:
+            files = [one for one in entries if one.kind == "f"]
+            first, *others = shared_out(files, len(extra) + 1)
+            shares = [[one for one in entries if one.kind != "f"] + first if extra else entries, *others]
+            streams = [Stream(self.talk, self.head["codec"], b"send\n")]
+            for one in extra:
+                words: dict[str, Argument] = {"root": self._root_there(), "accept": accepted_codecs()}
+                talk = stack.enter_context(Talk(one, "fetch", words))
+                streams.append(Stream(talk, talk.head("codec")["codec"]))
+            with ThreadPoolExecutor(len(streams)) as pool, _writing():
+                for got in list(pool.map(self._take, streams, shares)):
+                    total.add(got)
+        return total
 
-    def _changed(self) -> list[str]:
-        lines = self.talk.complaints_so_far().splitlines() if self.todo.send else []
-        return [line.removeprefix("tar: ").split(": ")[0] for line in lines if CHANGED in line]
+    def _take(self, stream: Stream, entries: list[Entry]) -> Fetched:
+        if not entries:
+            stream.talk.process.close()
+            return Fetched()
+        return stream.take(self.target.root, {self._there(one): one for one in entries}, self.counter.moved)
 
-    def _failure(self, said: str) -> SyncError:
-        return self.talk.failure(said)
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """Errors of the disk here, said."""
+    try:
+        yield
+    except OSError as error:
+        where = f" {error.filename!r}" if error.filename else ""
+        said = f"Cannot write{where} here: {error.strerror or error}."
+        raise SyncError(said, "Free space or choose another folder.") from error

@@ -62,7 +62,7 @@ def push(
     with Talk(transport, "push", words) as talk:
         ignores = Ignores(Path(source.root), rules.exclude, files=rules.ignore_files)
         here = _scan(source, rules, ignores)
-        head = talk.head()
+        head = talk.head("codec", "fine", "as", "stage", "archiver", "python")
         there = talk.manifest(head["codec"])
         if source.leaf:
             here, there = _as_leaf(here, there, remote, head)

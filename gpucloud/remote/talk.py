@@ -15,6 +15,7 @@ from gpucloud.remote.verbs import Argument, run_verb
 CHUNK = 1 << 18
 MAX_BANNER = MAX_LINE = 1 << 20  # bytes of a login shell's talk, and of one line
 MAX_COMPLAINT = 1 << 16
+MAX_MANIFEST = 1 << 29  # bytes: some five million names
 MAX_QUOTE = 400
 
 
@@ -41,16 +42,22 @@ class Talk:
                 if len(self._complaints) < MAX_COMPLAINT:
                     self._complaints += data
 
-    def head(self) -> dict[str, str]:
-        """The `key=value` words of the start line. What a login shell printed before it is dropped."""
-        said = b""
+    def head(self, *needed: str) -> dict[str, str]:
+        """The `key=value` words of the start line, among them those `needed`. What a login shell printed before it is
+        dropped."""
+        said = bytearray()
         while True:
             line = self.line()
             if line.startswith(START_MARK):
                 words = line[len(START_MARK) :].decode("ascii", "replace").split()
-                return dict(word.partition("=")[::2] for word in words)
+                found = dict(word.partition("=")[::2] for word in words)
+                if not found.keys() >= set(needed):
+                    raise self.failure("its answer is not complete")
+                return found
             said += line
-            if not line.endswith(b"\n") or len(said) > MAX_BANNER:
+            if len(said) > MAX_BANNER:
+                raise self._flooded()
+            if not line.endswith(b"\n"):
                 raise self.failure(said[-MAX_QUOTE:].decode("utf-8", "replace").strip())
 
     def line(self) -> bytes:
@@ -62,10 +69,17 @@ class Talk:
                 break
             self._kept += data
             if len(self._kept) > MAX_LINE and b"\n" not in data:
-                raise self.failure(f"{MAX_LINE >> 10} KiB without a line end")
+                raise self._flooded()
         taken = bytes(self._kept[: end + 1])
         del self._kept[: end + 1]
         return taken
+
+    def _flooded(self) -> SyncError:
+        self.process.close()
+        return SyncError(
+            f"The machine printed more than {MAX_BANNER >> 10} KiB where the answer to {self.verb} should begin.",
+            "Look at what its login shell's start-up files print: gpucloud ssh NAME",
+        )
 
     def read(self, size: int = CHUNK) -> bytes:
         """Some bytes, at most `size`; empty at the end."""
@@ -92,6 +106,8 @@ class Talk:
         try:
             while piece := stream.read(1 << 20):
                 data += piece
+                if len(data) > MAX_MANIFEST:
+                    raise SyncError("The machine's list of files is too long.", "Sync folders below it one by one.")
                 if codec == "none" and (at := data.find(END + b"\0")) >= 0:
                     self.give_back(bytes(data[at + len(END) + 1 :]))
                     del data[at + len(END) + 1 :]
@@ -124,7 +140,9 @@ class Talk:
 
     def ended_well(self) -> bool:
         """Whether the answer closes with `ok` and status 0. Reads to the end."""
-        rest = b"".join(self.chunks())
+        rest = b""
+        for data in self.chunks():
+            rest = (rest + data)[-MAX_QUOTE:]
         return rest.rstrip().endswith(b"ok") and self.process.wait() == 0
 
     def failure(self, said: str = "") -> SyncError:
@@ -137,6 +155,7 @@ MISSING = "No such file or directory"
 MEANINGS = (
     ("No space left on device", "The machine's disk is full", "Free space there, or use a larger --disk-gib."),
     ("Wrote only", "The machine's disk is full", "Free space there, or use a larger --disk-gib."),  # GNU tar
+    ("File size limit exceeded", "A file is larger than the machine allows", "Raise its limit there (ulimit -f)."),
     ("File too large", "A file is larger than the machine allows", "Raise its limit there (ulimit -f)."),
     ("Disk quota exceeded", "The disk quota on the machine is used up", "Free space there."),
     ("Read-only file system", "The file system on the machine is read-only", "Choose another remote path."),
@@ -145,6 +164,7 @@ MEANINGS = (
     (MISSING, "There is no such path on the machine", "Look with: gpucloud exec NAME -- ls"),
     ("Not a directory", "A part of the remote path is not a folder", "Choose another remote path."),
     ("File name too long", "A name is too long for the machine's file system", "Exclude it or shorten it."),
+    ("can't cd to", "A folder there cannot be entered", "Choose a remote path that the login user may enter."),  # dash
     ("a terminal needs", "The machine cannot give a terminal", "Install python3 there, or leave --tty out."),
     ("command not found", "The machine lacks a program", "Install tar there, or python3."),
 )

@@ -213,6 +213,8 @@ class Reader:
 
 
 def _with_extra(member: Member, extra: dict[bytes, bytes]) -> Member:
+    if any(b"\0" in extra.get(key, b"") for key in (b"path", b"linkpath")):
+        raise Damaged("a name with a NUL byte")
     if b"path" in extra:
         member = member._replace(name=decoded(extra[b"path"]))
     if b"linkpath" in extra:

@@ -19,6 +19,7 @@ from gpucloud.remote import tarformat as tar
 from gpucloud.remote.manifest import Entry
 
 PIECE = 1 << 18
+LATEST_NS = 2**33 * 10**9
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
@@ -75,7 +76,8 @@ def _open_below(name: str, folder: int, make: bool) -> int:
     except FileNotFoundError:
         if not make:
             raise
-        os.mkdir(name, 0o777, dir_fd=folder)
+        with contextlib.suppress(FileExistsError):  # another stream of the same pull
+            os.mkdir(name, 0o777, dir_fd=folder)
         return os.open(name, OPEN_FOLDER, dir_fd=folder)
 
 
@@ -116,7 +118,8 @@ class Landing:
         reader = tar.Reader(read_exactly)
         while (member := reader.next()) is not None:
             name = member.name.rstrip("/")
-            name = rename.get(name, name).removeprefix("./")
+            name = name.removeprefix("./")
+            name = rename.get(name, name)
             if name in wanted:
                 self._place(name, member, read_exactly)
                 self._came.add(name)
@@ -151,8 +154,6 @@ class Landing:
 
     def _content(self, member: tar.Member, read_exactly: Callable[[int], bytes]) -> None:
         """The member's bytes as `file` in the stage folder, with mode and mtime."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink("file", dir_fd=self._stage_fd)
         descriptor = os.open("file", NEW_FILE, 0o600, dir_fd=self._stage_fd)
         try:
             left = member.size
@@ -163,7 +164,7 @@ class Landing:
                 self._moved(len(data))
             read_exactly(len(tar.padding(member.size)))
             os.fchmod(descriptor, member.mode & 0o1777)
-            os.utime(descriptor, ns=(member.mtime_ns, member.mtime_ns))
+            set_time(descriptor, member.mtime_ns)
         finally:
             os.close(descriptor)
         self.bytes += member.size
@@ -177,6 +178,12 @@ class Landing:
         folder, _, last = name.rpartition("/")
         os.rename("link", last, src_dir_fd=self._stage_fd, dst_dir_fd=self._folders.at(folder))
         self.files += 1
+
+
+def set_time(descriptor: int, mtime_ns: int) -> None:
+    """Give a file its mtime, or the nearest that a file can have."""
+    ns = min(max(mtime_ns, -LATEST_NS), LATEST_NS)
+    os.utime(descriptor, ns=(ns, ns))
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -1,11 +1,15 @@
-# blocks.py: takes the changed blocks of large files. Commands on stdin, each a line, some followed by bytes:
+# blocks.py: takes and gives the changed blocks of large files. Commands on stdin, each a line, some followed by bytes:
 #   hash BLOCK N, N bytes of path   -> SIZE NL, SHA-256 of each block of what is here (an interrupted copy or the
 #                                      file), then the place that blocks go to: N NL, N bytes
 #   into N, N bytes of place           for a connection that only puts
 #   put AT N, N bytes                  write at that offset of the place
 #   sync                            -> ok NL, when all before is written
+#   give BLOCK N, N bytes of path   -> SIZE MODE MTIME_NS NL, SHA-256 of each block of the file (SIZE -1: it is gone)
+#   open N, N bytes of path            for a connection that only takes
+#   take AT SIZE                    -> N NL, N bytes of the file from there
+#   still                           -> SIZE MODE MTIME_NS NL of the file that was opened, now
 #   done SIZE MODE MTIME_NS N, path -> ok NL, the place has become the file
-import hashlib, os, shutil, sys, threading
+import contextlib, hashlib, os, shutil, sys, threading
 
 FICLONE = 0x40049409
 
@@ -42,8 +46,25 @@ def copy(source, target, failed):
         failed.append(e)
 
 
+def look(given):
+    s = os.fstat(given.fileno())
+    return s.st_size, s.st_mode & 0o7777, s.st_mtime_ns
+
+
+def give(given, target, block):
+    size, mode, mtime_ns = look(given)
+    target.write(b"%d %d %d\n" % (size, mode, mtime_ns))
+    for _ in range(0, size, block):
+        target.write(hashlib.sha256(given.read(block)).digest())
+
+
 def serve(source, target, root):
-    place = None
+    with contextlib.ExitStack() as opened:
+        answer(source, target, root, opened)
+
+
+def answer(source, target, root, opened):
+    place = given = None
     while True:
         line = source.readline().split()
         if not line:
@@ -75,23 +96,41 @@ def serve(source, target, root):
                     raise failed[0]
             target.write(b"%d\n" % len(name) + name)
             target.flush()
+        elif word in (b"give", b"open"):
+            path = os.path.join(root, read_exactly(source, numbers[-1]))
+            if given:
+                given.close()
+            there = os.path.exists(path)
+            given = opened.enter_context(open(path if there else os.devnull, "rb", 0))
+            if word == b"give" and there:
+                give(given, target, numbers[0])
+            elif word == b"give":
+                target.write(b"-1 0 0\n")
+            target.flush()
+        elif word == b"still":
+            target.write(b"%d %d %d\n" % look(given))
+            target.flush()
+        elif word == b"take":
+            given.seek(numbers[0])
+            data = given.read(numbers[1])
+            target.write(b"%d\n" % len(data) + data)
+            target.flush()
         if word in (b"hash", b"into"):
             if word == b"into":
                 name = read_exactly(source, numbers[0])
-            if place is not None:
-                os.close(place)
-            place = os.open(name, os.O_WRONLY | os.O_CREAT, 0o600)
+            if place:
+                place.close()
+            place = opened.enter_context(os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT, 0o600), "wb", 0))
         elif word == b"put":
             at, data = numbers[0], read_exactly(source, numbers[1])
-            os.lseek(place, at, os.SEEK_SET)
+            place.seek(at)
             while data:
-                data = data[os.write(place, data) :]
+                data = data[place.write(data) :]
         elif word == b"done":
             size, mode, mtime_ns, count = numbers
             path = os.path.join(root, read_exactly(source, count))
-            os.ftruncate(place, size)
-            os.close(place)
-            place = None
+            place.truncate(size)
+            place.close()
             os.chmod(name, mode)
             os.utime(name, ns=(mtime_ns, mtime_ns))
             os.rename(name, path)

@@ -12,9 +12,4 @@ if [ $as = folder ]; then walk . -mindepth 1; else walk "./$leaf" -maxdepth 0; f
 
 read -r verdict || exit 75
 if [ "$verdict" != send ]; then exit 0; fi
-case $archiver in
-    gnu) tar --no-recursion --null -T - --hard-dereference --format=posix \
-        --pax-option=exthdr.name=pax,delete=atime,delete=ctime -cf -;;
-    bsd) tar -n --null -T - --format pax -cf -;;
-    *) if [ -n "$python" ]; then python3 -c "$tar_py"; else tar -T - -cf -; fi;;
-esac | pack
+send_named
