@@ -69,7 +69,23 @@ def _from_catalog(catalog: Catalog, cloud: str, wanted: tuple[GpuRequest, ...], 
         all_regions=True,
         provisionable_only=True,
     )
-    return in_zone(catalog.offers(query), wishes.zone)
+    return in_zone(_with_extras(catalog, catalog.offers(query)), wishes.zone)
+
+
+def _with_extras(catalog: Catalog, offers: Sequence[Offer]) -> list[Offer]:
+    """With what disk and address cost there, and spot with the price that it can rise to."""
+    from gpucloud.core.extras import with_extras
+    from gpucloud.core.query import OfferQuery
+
+    types = tuple({(offer.cloud, offer.instance_type) for offer in offers if offer.market == "spot"})
+    wanted = OfferQuery(clouds=tuple({cloud for cloud, _ in types}), instance_types=tuple(name for _, name in types))
+    listed = catalog.offers(replace(wanted, all_regions=True)) if types else []
+    usual = {(o.cloud, o.instance_type, o.region, o.zone): o.usd_per_hour for o in listed}
+    rows = catalog.table("extras")
+    return [
+        with_extras(o, rows, usual.get((o.cloud, o.instance_type, o.region, o.zone)) if o.market == "spot" else None)
+        for o in offers
+    ]
 
 
 def in_zone(offers: Sequence[Offer], zone: str) -> list[Offer]:

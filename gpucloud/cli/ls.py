@@ -8,7 +8,7 @@ import typer
 
 from gpucloud.cli.options import current
 from gpucloud.cli.outside import context
-from gpucloud.cli.views import deployments_view
+from gpucloud.cli.views import deployments_view, money
 from gpucloud.render.view import show
 
 
@@ -37,6 +37,8 @@ def guard_notes(deployments: list[dict[str, object]]) -> list[str]:
     for item in deployments:
         if item["billing_ended"]:
             continue
+        if item["state"] in ("stopped", "ended_by_guard") and item["stopped_usd_per_hour"]:
+            notes.append(f"{item['name']}: is off; its disk costs {money(item['stopped_usd_per_hour'])} USD/h.")
         for guard in item["guards"]:  # type: ignore[attr-defined]
             survives = ", ".join(guard["survives"]).replace("_", " ")
             when = f" at {guard['ends_at']}" if guard["ends_at"] else ""

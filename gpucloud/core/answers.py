@@ -49,7 +49,15 @@ def deployment_json(deployment: Deployment, now: float, state: str = "") -> dict
         "billing_ended": time_json(deployment.billing_ended),
         "guards": [guard_json(guard) for guard in (current.guards if current else ())],
         "message": deployment.message or None,
+        "stopped_usd_per_hour": _stopped_usd_per_hour(deployment),
     }
+
+
+def _stopped_usd_per_hour(deployment: Deployment) -> float | None:
+    """What it costs while it is off: its disks; null where no price is known, or nothing of it is left."""
+    current = deployment.current
+    known = current is not None and not deployment.closed and current.offer.disk_usd_per_gib_month is not None
+    return money_json(current.disk_usd_per_hour) if current is not None and known else None
 
 
 _PLACE = ("cloud", "account", "region", "zone", "instance_type", "accelerator", "accelerator_count", "market")

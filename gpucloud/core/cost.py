@@ -1,8 +1,8 @@
 """What was spent, from events alone: billed seconds of every attempt, shared among the runs in them.
 
 The bill starts with the intent to launch (the earliest moment a cloud can count from) and ends when the
-removal is confirmed; the time between a stop and the next start costs nothing here. An offer's minimum and
-billing increment are applied to every stretch between starts.
+removal is confirmed; between a stop and the next start only the disk costs. An offer's minimum and billing
+increment are applied to every stretch between starts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class CostItem:
-    """One line of the bill. `kind`: `run`, `idle` (machine time that no run used), `failed_attempt`."""
+    """One line of the bill. `kind`: `run`, `idle` (machine time of no run), `failed_attempt`, `disk`, `address`."""
 
     deployment: str
     run: str | None
@@ -41,19 +41,31 @@ def billed_seconds(seconds: float, offer: Offer) -> float:
 
 def billed_spans(deployment: Deployment, attempt: Attempt, now: float) -> tuple[Span, ...]:
     """The stretches in which the machines of an attempt ran, up to now."""
-    if not (attempt.made or attempt.outcome == "removed"):
+    life = lifetime(deployment, attempt, now)
+    if life is None:
         return ()
-    end = now
-    if attempt.ended_at is not None:
-        end = attempt.ended_at
-    elif deployment.billing_ended is not None:
-        end = deployment.billing_ended
-    spans, begin = [], attempt.opened_at
+    spans, (begin, end) = [], life
     for stopped, started in deployment.pauses:
         if attempt.opened_at <= stopped < end:
             spans.append((begin, stopped))
             begin = min(end, started) if started is not None else end
     return tuple(span for span in (*spans, (begin, end)) if span[1] > span[0])
+
+
+def lifetime(deployment: Deployment, attempt: Attempt, now: float) -> Span | None:
+    """From the intent until the machines of an attempt were gone, up to now; None when there were none."""
+    if not (attempt.made or attempt.outcome == "removed"):
+        return None
+    ended = attempt.ended_at if attempt.ended_at is not None else deployment.billing_ended
+    return attempt.opened_at, now if ended is None else ended
+
+
+def disk_span(deployment: Deployment, attempt: Attempt, now: float) -> Span | None:
+    """While the disks exist: like the machines, but a stop or a guard that stops leaves them."""
+    life = lifetime(deployment, attempt, now)
+    if life is None or deployment.billing_ended is not None or attempt.outcome == "removed":
+        return life
+    return attempt.opened_at, now
 
 
 def attempt_usd(deployment: Deployment, attempt: Attempt, now: float) -> float | None:
@@ -62,7 +74,8 @@ def attempt_usd(deployment: Deployment, attempt: Attempt, now: float) -> float |
     if hourly is None:
         return None
     spans = billed_spans(deployment, attempt, now)
-    return hourly * sum(billed_seconds(end - begin, attempt.offer) for begin, end in spans) / 3600
+    machines = hourly * sum(billed_seconds(end - begin, attempt.offer) for begin, end in spans) / 3600
+    return machines + sum(item.usd or 0.0 for item in _extra_items(deployment, attempt, now, None))
 
 
 def spent_usd(deployment: Deployment, now: float) -> float | None:
@@ -101,7 +114,26 @@ def run_usd(deployment: Deployment, run: Run, now: float) -> float | None:
 
 def cost_items(deployment: Deployment, now: float, since: float | None = None) -> list[CostItem]:
     """The bill of a deployment in lines that add up to what it spent (since then)."""
-    return [line for attempt in deployment.attempts for line in _attempt_items(deployment, attempt, now, since)]
+    return [
+        line
+        for attempt in deployment.attempts
+        for part in (_attempt_items, _extra_items)
+        for line in part(deployment, attempt, now, since)
+    ]
+
+
+def _extra_items(deployment: Deployment, attempt: Attempt, now: float, since: float | None) -> list[CostItem]:
+    """Disks for as long as they exist, addresses while machines run; only where a price is known."""
+    disks = disk_span(deployment, attempt, now)
+    stretches = {"disk": (disks,) if disks else (), "address": billed_spans(deployment, attempt, now)}
+    rates = {"disk": attempt.disk_usd_per_hour, "address": attempt.address_usd_per_hour}
+    lines = []
+    for kind, rate in rates.items():
+        hours = sum(max(0.0, end - max(begin, since or begin)) for begin, end in stretches[kind]) / 3600
+        if rate and hours:
+            observed = attempt.offer.extras_observed_on or None
+            lines.append(CostItem(deployment.name, None, hours, rate, observed, rate * hours, kind))
+    return lines
 
 
 def _attempt_items(deployment: Deployment, attempt: Attempt, now: float, since: float | None) -> list[CostItem]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpucloud.core.cloud import Guard, Resource
+from gpucloud.core.extras import address_usd_per_hour, disk_usd_per_hour, most_usd_per_hour
 from gpucloud.core.guards import usd_per_hour
 from gpucloud.core.names import run_id
 from gpucloud.core.offers import Offer
@@ -82,6 +83,25 @@ class Attempt:
     def usd_per_hour(self) -> float | None:
         """All nodes."""
         return usd_per_hour(self.offer, self.nodes)
+
+    @property
+    def disk_usd_per_hour(self) -> float:
+        """The disks of all nodes, running or stopped."""
+        return disk_usd_per_hour(self.offer, self.nodes, self.launch.get("disk_gib"))
+
+    @property
+    def address_usd_per_hour(self) -> float:
+        """The public addresses of all nodes while they run."""
+        return address_usd_per_hour(self.offer, self.nodes, self._private)
+
+    @property
+    def most_usd_per_hour(self) -> float | None:
+        """What an hour of it can cost at most."""
+        return most_usd_per_hour(self.offer, self.nodes, self.launch.get("disk_gib"), self._private)
+
+    @property
+    def _private(self) -> bool:
+        return bool((self.launch.get("options") or {}).get("private"))
 
     def settled_by(self, rule: SettlingRule) -> bool:
         """Whether the empty looks so far are enough to say that nothing was made."""

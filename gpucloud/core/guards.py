@@ -47,17 +47,16 @@ def usd_per_hour(offer: Offer, nodes: int) -> float | None:
 
 
 def worst_case_usd(
-    offer: Offer, nodes: int, now: float, deadline: float | None, guards: Sequence[Guard]
+    most_usd_per_hour: float | None, now: float, deadline: float | None, guards: Sequence[Guard]
 ) -> float | None:
     """What it costs when everything but the last guard fails: until the latest guard with a time.
 
     None when no guard has a time, or the offer no price: then nothing bounds the bill.
     """
-    hourly = usd_per_hour(offer, nodes)
     times = [guard.ends_epoch_s for guard in guards if guard.ends_epoch_s is not None]
-    if hourly is None or deadline is None:
-        return 0.0 if hourly == 0 else None
-    return hourly * (max([deadline, *times]) - now) / 3600
+    if most_usd_per_hour is None or deadline is None:
+        return 0.0 if most_usd_per_hour == 0 else None
+    return most_usd_per_hour * (max([deadline, *times]) - now) / 3600
 
 
 def first_line(now: datetime, deadline: datetime | None, name: str) -> str:

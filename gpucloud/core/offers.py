@@ -83,6 +83,10 @@ class Offer:
     fabric: str = ""
     source: str = ""
     flags: tuple[str, ...] = ()
+    on_demand_usd_per_hour: float | None = None  # what spot can rise to
+    disk_usd_per_gib_month: float | None = None
+    address_usd_per_hour: float | None = None
+    extras_observed_on: str = ""
 
     @property
     def usd_per_gpu_hour(self) -> float | None:

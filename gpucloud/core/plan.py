@@ -13,6 +13,7 @@ from typing import Any
 from gpucloud.core.cloud import Guard, LaunchSpec, Outline, Resource
 from gpucloud.core.deployments import Deployment, Present
 from gpucloud.core.errors import StateConflict, UsageError, nearest
+from gpucloud.core.extras import most_usd_per_hour
 from gpucloud.core.guards import (
     DEFAULT_IDLE_S,
     DEFAULT_MAX_S,
@@ -169,7 +170,7 @@ def plan_up(
     known = tuple(default_guards(deadline, request.idle_s, request.at_end) if guards is None else guards)
     if existing is not None and existing.current is not None:
         deadline, known = existing.deadline_at, existing.current.guards
-    worst = worst_case_usd(first, request.nodes, now, deadline, known)
+    worst = worst_case_usd(_most_usd_per_hour(request, first), now, deadline, known)
     seq = existing.last_seq if existing else 0
     machines = tuple(("machine", f"{request.name}-{rank}") for rank in range(request.nodes))
     outline = outline or Outline(request.image, resources=machines)
@@ -177,8 +178,12 @@ def plan_up(
 
 
 def offer_deadline(request: UpRequest, offer: Offer, now: float) -> float | None:
-    """When machines of this offer, started now, have to end."""
-    return deadline_epoch_s(now, request.max_s, request.budget_usd, usd_per_hour(offer, request.nodes))
+    """When machines of this offer, started now, have to end. A budget counts what an hour costs at most."""
+    return deadline_epoch_s(now, request.max_s, request.budget_usd, _most_usd_per_hour(request, offer))
+
+
+def _most_usd_per_hour(request: UpRequest, offer: Offer) -> float | None:
+    return most_usd_per_hour(offer, request.nodes, request.disk_gib, bool(request.options.get("private")))
 
 
 def _same_or_conflict(present: Present, request: UpRequest) -> Deployment | None:

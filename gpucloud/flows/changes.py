@@ -56,7 +56,7 @@ def _new_deadline(ctx: Context, deployment: Deployment, max_s: float | None) -> 
     budget, current = request.get("budget_usd"), deployment.current
     if budget is not None:
         budget = max(0.0, budget - (spent_usd(deployment, now) or 0.0))
-    return deadline_epoch_s(now, limit, budget, current.usd_per_hour if current else None)
+    return deadline_epoch_s(now, limit, budget, current.most_usd_per_hour if current else None)
 
 
 def plan_extend(ctx: Context, name: str | None, seconds: float) -> ChangePlan:

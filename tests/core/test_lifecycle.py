@@ -12,6 +12,7 @@ from gpucloud.core.cloud import Guard, Resource
 from gpucloud.core.deployments import Attempt, Deployment, SettlingRule
 from gpucloud.core.errors import UsageError
 from gpucloud.core.events import Event
+from gpucloud.core.extras import most_usd_per_hour
 from gpucloud.core.failover import RuledOut, goes_on, nothing_started
 from gpucloud.core.fold import CHANGES, fold
 from gpucloud.core.offers import Offer
@@ -119,10 +120,10 @@ def test_worst_case_is_until_the_last_guard():
     deadline = NOW + 3600
     inside = (Guard("in_machine_deadline", "stop", deadline),)
     backstop = (*inside, Guard("provider", "delete", deadline + 86400))
-    assert guards.worst_case_usd(OFFER, 2, NOW, deadline, inside) == pytest.approx(64.0)
-    assert guards.worst_case_usd(OFFER, 2, NOW, deadline, backstop) == pytest.approx(64.0 * 25)
-    assert guards.worst_case_usd(OFFER, 1, NOW, None, ()) is None
-    assert guards.worst_case_usd(replace(OFFER, usd_per_hour=0.0), 1, NOW, None, ()) == 0
+    assert guards.worst_case_usd(most_usd_per_hour(OFFER, 2), NOW, deadline, inside) == pytest.approx(64.0)
+    assert guards.worst_case_usd(most_usd_per_hour(OFFER, 2), NOW, deadline, backstop) == pytest.approx(64.0 * 25)
+    assert guards.worst_case_usd(most_usd_per_hour(OFFER, 1), NOW, None, ()) is None
+    assert guards.worst_case_usd(0.0, NOW, None, ()) == 0
 
 
 def test_first_line():
