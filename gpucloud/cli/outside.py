@@ -48,6 +48,7 @@ def context() -> Iterator[Context]:
             public_key=lambda: public_key(place),
             narrate=narrate,
             waits=Waits.from_environment(os.environ),
+            dial=dial(),
             own_address=_own_address,
             ask_remove=lambda question: ask(question, default=True),
         )

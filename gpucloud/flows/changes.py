@@ -23,6 +23,7 @@ from gpucloud.flows.guarding import guards_of
 from gpucloud.flows.looks import Look, look
 from gpucloud.flows.pace import Pace
 from gpucloud.flows.ready import greet_all, reachable
+from gpucloud.flows.recover import ask_lost_runs
 from gpucloud.state.locks import deployment_lock
 
 RUNNING = ("ready",)
@@ -112,6 +113,8 @@ def start_locked(ctx: Context, planned: ChangePlan) -> None:
         move_inside(ctx, deployment, deployment.deadline_at, planned.deployment.deadline_at)
         ctx.readiness.remember(deployment.name, deployment.id, deployment.machines)
     ctx.journal.append(Draft("started", deployment.id))
+    if ctx.dial is not None and reachable(ctx, _attempt(deployment)):
+        ask_lost_runs(ctx, ctx.dial, _now(ctx, planned))
 
 
 def extend(ctx: Context, planned: ChangePlan) -> Deployment:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Protocol
 
-from gpucloud.core.cloud import Identity, Provider, Resource
+from gpucloud.core.cloud import Endpoint, Identity, Provider, Resource
 from gpucloud.core.deployments import SettlingRule
 from gpucloud.core.errors import CredentialsError, UsageError
+from gpucloud.core.wire import Transport
 from gpucloud.providers import registry
 from gpucloud.providers.site import Site
 from gpucloud.state.home import Home
@@ -146,5 +147,6 @@ class Context:
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[int], bytes] = os.urandom
+    dial: Callable[[Endpoint], Transport] | None = None  # a pinned connection; None: machines are never connected to
     own_address: Callable[[], str] | None = None  # this computer's, as the internet sees it
     ask_remove: Callable[[str], bool] = lambda question: True  # after Ctrl-C in `up`; --no-input: yes

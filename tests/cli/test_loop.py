@@ -196,6 +196,22 @@ def test_the_deadline_ends_the_machine_and_says_so(loop):
     assert machines(loop) == []
 
 
+def test_a_run_that_ended_before_the_guard_did_has_its_code_after_the_next_start(loop):
+    loop("up", "brief", "--cloud", "local", "--max-hours", "6s", "--yes")
+    loop("run", "--detach", "--no-sync", "exit 3")
+    loop("run", "--detach", "--no-sync", "sleep 600")
+    end = time.monotonic() + 30
+    while loop.json("ls", "--refresh")["deployments"][0]["state"] != "ended_by_guard":
+        assert time.monotonic() < end, "the deadline did not end the machine"
+        time.sleep(0.3)
+    assert [run["state"] for run in loop.json("ps")["runs"]] == ["lost", "lost"]
+    said = loop("start", "brief", "--max-hours", "1h", "--yes").stderr
+    assert "brief/1 had ended with exit code 3" in said
+    first, second = sorted(loop.json("ps")["runs"], key=lambda run: run["id"])
+    assert (first["state"], first["exit_code"]) == ("failed", 3)
+    assert second["exit_code"] != 0 and second["state"] in ("lost", "failed", "cancelled")
+
+
 def test_two_nodes_have_ranks_and_prefixes(loop):
     loop("up", "pair", "--cloud", "local", "--nodes", "2", "--yes")
     out = loop("run", "--no-sync", 'echo "$NODE_RANK of $NNODES"; exit $NODE_RANK', code=1).stdout
