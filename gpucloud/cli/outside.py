@@ -38,6 +38,7 @@ def context() -> Iterator[Context]:
     from gpucloud.state.journal import Journal
 
     place = home()
+    _quiet_libraries()
     journal = Journal.open(place, warn=narrate)
     try:
         yield Context(
@@ -54,6 +55,14 @@ def context() -> Iterator[Context]:
         )
     finally:
         journal.close()
+
+
+def _quiet_libraries() -> None:
+    """What a cloud's library logs is no part of our answer; errors arrive as exceptions."""
+    import logging
+
+    if not current().debug:
+        logging.getLogger().addHandler(logging.NullHandler())
 
 
 def _site(place: Home) -> Site:
