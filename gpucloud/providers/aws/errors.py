@@ -43,6 +43,7 @@ _CODES: Mapping[type[GpucloudError], str] = {
 }
 CODES = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
 # Client errors that are not listed, but whose name says that the request was not understood.
+UNASKED_S = 2.0  # the pause where a throttled answer names none
 MALFORMED = ("Invalid", "Missing", "Malformed", "Unknown")
 
 _KEYS = "Give AWS credentials: `aws configure`, `aws sso login`, AWS_PROFILE or AWS_ACCESS_KEY_ID."
@@ -78,8 +79,8 @@ def _answered(response: Mapping[str, Any], region: str) -> GpucloudError:
     kind = _kind(code, message, status)
     words = f"AWS {region}: {message or 'no reason given'} ({code or status})."
     if kind is ThrottledError:
-        wait_s = _retry_after_s(meta.get("HTTPHeaders", {}))
-        return ThrottledError(words, retry_after_s=wait_s, cloud_code=code)
+        asked_s = _retry_after_s(meta.get("HTTPHeaders", {}))
+        return ThrottledError(words, retry_after_s=asked_s or UNASKED_S, cloud_code=code, asked_s=asked_s)
     return kind(words, _hint(kind, code, message), cloud_code=code)
 
 
@@ -113,16 +114,29 @@ def _plain(message: str) -> str:
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:
     try:
-        return min(60.0, max(0.1, float(headers.get("retry-after", ""))))
+        return min(60.0, max(0.0, float(headers.get("retry-after", ""))))
     except ValueError:
-        return 2.0
+        return 0.0
 
 
-_CREDENTIALS = frozenset(
-    "NoCredentialsError PartialCredentialsError ProfileNotFound CredentialRetrievalError TokenRetrievalError"
-    " SSOTokenLoadError UnauthorizedSSOTokenError SSOError RefreshWithMFAUnsupportedError ConfigNotFound"
-    " ConfigParseError InvalidConfigError MetadataRetrievalError UnknownCredentialError LoginError"
-    " LoginRefreshRequired LoginTokenLoadError".split()
+_CREDENTIALS = (
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "CredentialRetrievalError",
+    "TokenRetrievalError",
+    "SSOTokenLoadError",
+    "UnauthorizedSSOTokenError",
+    "SSOError",
+    "RefreshWithMFAUnsupportedError",
+    "ConfigNotFound",
+    "ConfigParseError",
+    "InvalidConfigError",
+    "MetadataRetrievalError",
+    "UnknownCredentialError",
+    "LoginError",
+    "LoginRefreshRequired",
+    "LoginTokenLoadError",
 )
 
 

@@ -17,6 +17,8 @@ from gpucloud.providers.aws.errors import meaning
 
 CONNECT_S, ANSWER_S = 10.0, 60.0
 TRIES, LONGEST_PAUSE_S = 4, 5.0
+PAUSE = "GPUCLOUD_WAIT_RETRY"  # seconds before a call is repeated the first time
+PAUSE_S = 0.25
 DEFAULT_REGION = "us-east-1"
 
 
@@ -25,6 +27,7 @@ class Clients:
 
     def __init__(self, environ: Mapping[str, str], sleep: Callable[[float], None] = time.sleep) -> None:
         self._environ, self.sleep = environ, sleep
+        self._pause_s = float(environ.get(PAUSE) or PAUSE_S)
         self._lock = threading.RLock()
         self._session: Any = None
         self._clients: dict[tuple[str, str], Any] = {}
@@ -128,11 +131,11 @@ class Clients:
             except ThrottledError as error:
                 if once or number == TRIES:
                     raise
-                wait_s = max(0.25 * 2 ** (number - 1), error.retry_after_s if error.retry_after_s != 2.0 else 0.0)
+                wait_s = max(self._pause_s * 2 ** (number - 1), error.details["asked_s"])
             except AmbiguousError:
                 if once or number >= 2:
                     raise
-                wait_s = 0.1
+                wait_s = self._pause_s
             self.sleep(min(wait_s, LONGEST_PAUSE_S))
         raise AssertionError("unreachable")
 
