@@ -91,6 +91,21 @@ class Api:
         except Missing:
             return None
 
+    def create(self, service: str, word: str, body: Mapping[str, Any], token: str, **place: Any) -> None:
+        """Make one thing and wait for it; raises Exists when its name is taken.
+
+        An operation that is done at once is that of an earlier sending: what it made may be gone again, and then
+        the cloud, which knows the request, would make nothing. Names are unique, so nothing is made twice.
+        """
+        name = str(body["name"])
+        words = {**place, f"{word}_resource": body}
+        made = self.call(service, "insert_unary", **words, request_id=request_id(token, service, name))
+        known = made.status.name == "DONE"
+        self.finish(made)
+        if known and self.get(service, **place, **{word: name}) is None:
+            again = request_id(token, service, name, made.name)
+            self.finish(self.call(service, "insert_unary", **words, request_id=again))
+
     def finish(self, operation: Any) -> None:
         """Wait until an operation is done; raises what it failed with.
 

@@ -54,7 +54,7 @@ def _destroy_shared(api: Api, resource: Resource) -> None:
         return
     if resource.id == rule_name(resource.deployment_id, network.DENY):
         _refuse_while_machines(api, resource)
-    network.remove(api, service, resource.id, resource.tags)
+    network.erase(api, service, there)
 
 
 def _refuse_while_machines(api: Api, resource: Resource) -> None:

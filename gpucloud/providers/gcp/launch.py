@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from gpucloud.core.cloud import LaunchSpec, Resource
-from gpucloud.core.errors import REFUSALS, AmbiguousError, BadRequest, GpucloudError, NotOffered, ThrottledError
+from gpucloud.core.errors import REFUSALS, AmbiguousError, BadRequest, GpucloudError, NotOffered
 from gpucloud.core.names import node_name
 from gpucloud.providers.boot import ssh_port
 from gpucloud.providers.gcp import network
@@ -28,8 +28,6 @@ def launch(api: Api, site: Site, spec: LaunchSpec, now: float) -> Sequence[Resou
     try:
         network.prepare(api, spec, place, ssh_port(site))
         _all_of([partial(_insert, api, spec, body) for body in bodies])
-    except ThrottledError as error:  # the token is sent again: what is there already is kept for it
-        raise AmbiguousError(error.message, "Try again.") from None
     except REFUSALS as error:
         roll_back(api, spec, error)
         raise
@@ -74,14 +72,7 @@ def _insert(api: Api, spec: LaunchSpec, body: Mapping[str, Any]) -> None:
     """Make one machine; that it is there already is as good, when it is ours."""
     zone, name = spec.offer.zone, body["name"]
     try:
-        made = api.call(
-            "Instances",
-            "insert_unary",
-            zone=zone,
-            instance_resource=body,
-            request_id=request_id(spec.token, "instance", name),
-        )
-        api.finish(made)
+        api.create("Instances", "instance", body, spec.token, zone=zone)
     except Exists:
         there = api.get("Instances", zone=zone, instance=name)
         if there is None:  # its disk's name, or it went meanwhile

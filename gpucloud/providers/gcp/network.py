@@ -24,6 +24,7 @@ SSH, MESH, DENY = "ssh", "mesh", "deny"
 RULES = (DENY, SSH, MESH)
 ALLOW_PRIORITY, DENY_PRIORITY = 0, 1
 DEFAULT = "default"
+WORDS = {"Firewalls": "firewall", "Networks": "network"}
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,7 @@ def _ensure(api: Api, service: str, word: str, body: Mapping[str, Any], spec: La
     """Make it; what was there before when its name is taken by us. Raises BadRequest when it is somebody else's."""
     name = body["name"]
     try:
-        made = api.call(
-            service, "insert_unary", **{f"{word}_resource": body}, request_id=request_id(spec.token, service, name)
-        )
-        api.finish(made)
+        api.create(service, word, body, spec.token)
     except Exists:
         there = api.get(service, **{word: name})
         if there is not None and same_owner(read_description(there.description), spec.tags):
@@ -156,18 +154,23 @@ def remove_all(api: Api, deployment_id: str, tags: Mapping[str, str]) -> None:
     remove(api, "Networks", network_tag(deployment_id), tags)
 
 
-def remove(api: Api, service: str, name: str, tags: Mapping[str, str]) -> bool:
-    """Remove a rule or network that is the deployment's; False when there is none of ours."""
-    word = "firewall" if service == "Firewalls" else "network"
-    there = api.get(service, **{word: name})
-    if there is None or not same_owner(read_description(there.description), tags):
-        return False
+def remove(api: Api, service: str, name: str, tags: Mapping[str, str]) -> None:
+    """Remove a rule or network where it is the deployment's."""
+    there = api.get(service, **{WORDS[service]: name})
+    if there is not None and same_owner(read_description(there.description), tags):
+        erase(api, service, there)
+
+
+def erase(api: Api, service: str, there: Any) -> None:
+    """Remove what was just fetched; returns when it is gone."""
+    word = WORDS[service]
     try:
-        gone = api.call(service, "delete_unary", **{word: name}, request_id=request_id("delete", word, str(there.id)))
+        gone = api.call(
+            service, "delete_unary", **{word: there.name}, request_id=request_id("delete", word, str(there.id))
+        )
         api.finish(gone)
     except Missing:
-        return True
-    return True
+        return
 
 
 def in_parallel(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
