@@ -174,6 +174,7 @@ class _Push:
             outlet.finish()
             self.talk.process.end_input()
         except _Stopped:
+            self.talk.process.end_input()  # so that it cleans up, frees the space it took, and ends
             raise self.talk.failure() from None
         finally:
             outlet.abandon()
