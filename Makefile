@@ -3,12 +3,13 @@ VENV ?= .venv
 PY = $(VENV)/bin/python
 WORKERS ?= auto
 
-.PHONY: help demo test lint format bench docs wheel clean golden
+.PHONY: help demo test lint format bench docs wheel clean golden live-aws live-gcp live-azure
 
 help:
 	@echo "make demo    compare, up, run, logs, pull, cost, down on the local cloud (two minutes)"
 	@echo "make test    all tests        make lint    ruff and mypy        make bench   speed, as ratios"
 	@echo "make docs    docs/cli.md      make wheel   sdist and wheel      make clean   remove what was built"
+	@echo "make live-aws, live-gcp, live-azure: the loop on your own account, without GPU, for cents"
 
 $(VENV)/.ready-demo: pyproject.toml tools/make_venv.sh
 	@sh tools/make_venv.sh "$(VENV)" demo
@@ -33,6 +34,9 @@ format: $(VENV)/.ready-dev
 
 bench: $(VENV)/.ready-dev
 	$(PY) -m tests.bench
+
+live-aws live-gcp live-azure: live-%: $(VENV)/.ready-dev
+	$(PY) -m tests.live $*
 
 docs golden: $(VENV)/.ready-dev
 	$(PY) -m tools.cli_docs
