@@ -6,7 +6,7 @@ import base64
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gpucloud.core.cloud import LaunchSpec
@@ -23,11 +23,12 @@ NOT_ADMIN = ("root", "admin", "administrator", "user", "test", "guest", "support
 
 @dataclass(frozen=True)
 class Wiring:
-    """The ids that a machine's interface is wired to; empty where there is none."""
+    """The ids that the machines' interfaces are wired to; empty where there is none."""
 
     subnet: str
     firewall: str = ""
     node_group: str = ""
+    addresses: Mapping[str, str] = field(default_factory=dict)  # by machine
 
 
 def tags(spec: LaunchSpec, **more: str) -> dict[str, str]:

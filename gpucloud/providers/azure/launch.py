@@ -98,10 +98,21 @@ def _make_surroundings(api: Api, site: Site, spec: LaunchSpec, ready: Prepared) 
     place = ready.place
     if place.own and api.get(api.resources.resource_groups.get, place.group) is None:
         api.call(api.resources.resource_groups.create_or_update, place.group, bodies.group_body(spec))
-    subnet, (firewall, node_group) = in_parallel(
-        [lambda: (ready.subnet or _make_network(api, spec, place), ""), lambda: _make_firewall(api, site, spec, ready)]
-    )
-    return Wiring(subnet[0], firewall, node_group)
+    jobs: list[Callable[[], Any]] = [
+        lambda: ready.subnet or _make_network(api, spec, place),
+        lambda: _make_firewall(api, site, spec, ready),
+        *(partial(_make_address, api, spec, place, node) for node in nodes_of(spec)),
+    ]
+    subnet, (firewall, node_group), *addresses = in_parallel(jobs)
+    return Wiring(subnet, firewall, node_group, dict(zip(nodes_of(spec), addresses, strict=True)))
+
+
+def _make_address(api: Api, spec: LaunchSpec, place: Place, node: str) -> str:
+    """The id of a machine's public address; empty when it is to have none."""
+    if spec.options.get("private") == "yes":
+        return ""
+    kind = api.network.public_ip_addresses
+    return str(_ensure(api, kind, place, spec, ip_name(node), bodies.address_body(spec))["id"])
 
 
 def _make_network(api: Api, spec: LaunchSpec, place: Place) -> str:
@@ -157,11 +168,7 @@ def _make_machine(api: Api, site: Site, spec: LaunchSpec, ready: Prepared, wirin
 
 
 def _make_interface(api: Api, spec: LaunchSpec, place: Place, wiring: Wiring, node: str) -> str:
-    address = ""
-    if spec.options.get("private") != "yes":
-        kind = api.network.public_ip_addresses
-        address = str(_ensure(api, kind, place, spec, ip_name(node), bodies.address_body(spec))["id"])
-    body = bodies.interface_body(spec, wiring, address)
+    body = bodies.interface_body(spec, wiring, wiring.addresses[node])
     return str(_ensure(api, api.network.network_interfaces, place, spec, nic_name(node), body)["id"])
 
 
