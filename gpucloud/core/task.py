@@ -13,11 +13,11 @@ from typing import Any
 
 from gpucloud.core import units
 from gpucloud.core.errors import UsageError, nearest
+from gpucloud.core.names import check_name
 
 LAUNCHERS = ("auto", "none", "torchrun")
 AT_END = ("", "stop", "delete")
 MARKETS = ("on-demand", "spot", "any")
-NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 TAG_WORD = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
@@ -137,16 +137,7 @@ def _hours(value: Any) -> float:
 
 
 def _deployment_name(value: Any) -> str:
-    return checked_name(_text(value))
-
-
-def checked_name(name: str) -> str:
-    """`name` when it is a legal deployment name. Raises UsageError otherwise."""
-    if NAME.fullmatch(name) is None:
-        raise UsageError(
-            f"'{name}' is not a deployment name.", "Use 1 to 31 of a-z, 0-9 and -, with a letter first, as in train-a."
-        )
-    return name
+    return check_name(_text(value))
 
 
 def _mapping(value: Any) -> dict[str, str]:
