@@ -22,7 +22,10 @@ fi
 # Blanks that are overwritten in place at the end, and a name to change: a disk that is full by then must not cost
 # the exit code, and is told of.
 { : >"$run/log" && : >"$run/room" && echo '                ' >"$run/exit.new" && echo '                ' >"$run/ended" &&
-    echo "$cap" >"$run/cap" && date +%s >"$run/started" 2>/dev/null; } || { rm -rf "$run"; exit 73; }
+    echo "$cap" >"$run/cap" && date +%s >"$run/started" 2>/dev/null; } || {
+    dd if=/dev/zero of="$run/room" bs=4096 count=1 # says why: dash's echo knows only "I/O error"
+    rm -rf "$run"; exit 73
+}
 cd "$work" || exit 73
 # Never `&`: a background job of a shell without job control has SIGINT ignored for good.
 detach() {
