@@ -94,10 +94,11 @@ def _acceptable(entries: Sequence[Entry]) -> list[Entry]:
     for one in entries:
         if not safe_name(one.path):
             raise SyncError(f"The machine named {one.path!r}, which leads out of the folder.", "Do not trust it.")
-    private = (".git", STAGE_DIR)
-    return [
-        one for one in entries if one.kind in "fdl" and not any(part.lower() in private for part in one.path.split("/"))
-    ]
+    return [one for one in entries if one.kind in "fdl" and not _private(f"/{one.path}/".lower())]
+
+
+def _private(path: str) -> bool:
+    return "/.git/" in path or f"/{STAGE_DIR}/" in path
 
 
 @dataclass

@@ -6,7 +6,6 @@ bsdtar and Python all read; pax records of other kinds are read, not written.
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK = b"x", b"g", b"L", b"K"
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 MAX_OCTAL_SIZE, MAX_OCTAL_TIME = 8**11 - 1, 8**11 - 1
 MAX_META = 1 << 20  # a name, or the pax records of one file
-LAYOUT = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12x")
 MAGIC = b"ustar\x0000"
 NOBODY = b"0000000\0"
 REST = MAGIC + bytes(64) + NOBODY + NOBODY + bytes(167)
@@ -136,6 +134,10 @@ class Member(NamedTuple):
 
 
 def _number(field: bytes) -> int:
+    try:
+        return int(field.rstrip(b"\0 "), 8)  # nearly all
+    except ValueError:
+        pass
     if field[0] & 0x80:
         value = int.from_bytes(field, "big", signed=False) & ((1 << (8 * len(field) - 1)) - 1)
         return value if not field[0] & 0x40 else value - (1 << (8 * len(field) - 1))
@@ -187,18 +189,21 @@ class Reader:
             return _with_extra(member, extra) if extra else member
 
     def _plain(self, block: bytes) -> Member:
-        name, mode, _, _, size, mtime, checksum, kind, link, magic, *_, prefix = LAYOUT.unpack(block)
-        if _number(checksum) != sum(block) - sum(checksum) + 8 * 32:
+        name, kind, link = block[:100], block[156:157], block[157:257]
+        sum_here = _sum(block[:148]) + _sum(block[156:412]) + _sum(block[412:]) + 8 * 32
+        if _number(block[148:156]) != sum_here:
             raise Damaged("a header's checksum is wrong")
-        name = name.split(b"\0", 1)[0]
-        if magic == MAGIC and prefix[0]:
-            name = prefix.split(b"\0", 1)[0] + b"/" + name
-        if _number(size) < 0:
+        name = name.partition(b"\0")[0]
+        if block[345] and block[257:265] == MAGIC:
+            name = block[345:500].partition(b"\0")[0] + b"/" + name
+        size = _number(block[124:136])
+        if size < 0:
             raise Damaged("a negative size")
-        link = decoded(link.split(b"\0", 1)[0])
         kind = REGULAR if kind in b"\0" + b"7" else kind
-        body = _number(size) if kind not in (HARD_LINK, SYMLINK, FOLDER) else 0
-        return Member(decoded(name), kind, _number(mode) & 0o7777, body, _number(mtime) * NS, link)
+        body = size if kind not in (HARD_LINK, SYMLINK, FOLDER) else 0
+        target = decoded(link.partition(b"\0")[0]) if link[0] else ""
+        mtime_ns = _number(block[136:148]) * NS
+        return Member(decoded(name), kind, _number(block[100:108]) & 0o7777, body, mtime_ns, target)
 
     def _note(self, member: Member, extra: dict[bytes, bytes]) -> None:
         if member.size > MAX_META:
@@ -213,12 +218,10 @@ class Reader:
 
 
 def _with_extra(member: Member, extra: dict[bytes, bytes]) -> Member:
-    if any(b"\0" in extra.get(key, b"") for key in (b"path", b"linkpath")):
-        raise Damaged("a name with a NUL byte")
     if b"path" in extra:
-        member = member._replace(name=decoded(extra[b"path"]))
+        member = member._replace(name=_whole_name(extra[b"path"]))
     if b"linkpath" in extra:
-        member = member._replace(link=decoded(extra[b"linkpath"]))
+        member = member._replace(link=_whole_name(extra[b"linkpath"]))
     if b"mtime" in extra:
         member = member._replace(mtime_ns=_pax_mtime_ns(extra[b"mtime"]))
     if b"size" in extra and member.size:
@@ -226,3 +229,9 @@ def _with_extra(member: Member, extra: dict[bytes, bytes]) -> Member:
             raise Damaged("a size that is no number")
         member = member._replace(size=int(extra[b"size"]))
     return member
+
+
+def _whole_name(data: bytes) -> str:
+    if b"\0" in data:
+        raise Damaged("a name with a NUL byte")
+    return decoded(data)

@@ -26,7 +26,8 @@ NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 def safe_name(path: str) -> bool:
     """Whether `path` is relative, plain, and stays inside."""
-    return bool(path) and not any(part in ("", ".", "..") for part in path.split("/")) and "\0" not in path
+    parts = f"/{path}/"
+    return bool(path) and not ("//" in parts or "/./" in parts or "/../" in parts or "\0" in path)
 
 
 class Folders:

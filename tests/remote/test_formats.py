@@ -27,7 +27,7 @@ paths = st.lists(names, min_size=1, max_size=6).map("/".join)
 times = st.integers(0, 2**34 * 10**9)
 kinds, modes = st.sampled_from("fd"), st.integers(0, 0o7777)
 entries = st.builds(Entry, paths, kinds, modes, st.integers(0, 2**50), times, st.just(""))
-links = st.builds(Entry, paths, st.just("l"), st.just(0o777), st.just(1), times, paths)
+links = st.builds(Entry, paths, st.just("l"), st.just(0o777), st.just(1), st.integers(-(2**60), 2**60), paths)
 
 
 @given(st.lists(entries | links, max_size=8))
