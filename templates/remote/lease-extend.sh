@@ -7,7 +7,7 @@ if [ -n "$left" ]; then end=$((now + left)); fi
 read -r token payload <"$base/lease"
 read -r gpus_there <"$base/gpus"
 IFS=,; set -- $gpus_there; IFS=$blanks
-if [ $# -gt 0 ]; then shelf_ready; fi
+if [ $# -gt 0 ]; then shelf_ready || fail shelf "$why"; fi
 for one; do
     scan
     verdict "$one"

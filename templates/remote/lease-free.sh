@@ -5,8 +5,10 @@ stop_watch
 end_runs TERM 3 || fail runs "processes of $id do not end:$groups$strays"
 give_back
 if [ -d "$base" ]; then
-    chmod -R u+rwX "$base" 2>/dev/null
-    why=$(rm -rf "$base" 2>&1) || fail home "$why"
+    rm -rf "$base" 2>/dev/null || { # folders without write permission
+        chmod -R u+rwX "$base" 2>/dev/null
+        why=$(rm -rf "$base" 2>&1) || fail home "$why"
+    }
 fi
 rmdir "$PWD/gpucloud" 2>/dev/null
 echo "done"

@@ -15,43 +15,53 @@
 unset TIME_STYLE QUOTING_STYLE LS_COLORS BLOCK_SIZE
 newline='
 ' blanks=$IFS
-keep_s=600 # an entry is deleted by its owner once its successor is that old: no listing takes so long
-now=$(date +%s) me=$(id -u) user=$(id -un 2>/dev/null)
+keep_s=${keep_s:-600} # an entry is deleted by its owner once its successor is that old: no listing takes so long
+now=$(date +%s) me=$(id) # uid=1000(alice) gid=…
+me=${me#uid=} me=${me%% *} user=${me#*(}
+me=${me%%(*} user=${user%)}
 case $user in '' | *[!A-Za-z0-9._-]*) user=$me;; esac
 base=$PWD/gpucloud/$dir seen= old=
 fail() { printf '%s\n' "fail $*"; exit 0; }
 
-# shelf_ready: the shelf exists, is no trap, and we may write there
+# shelf_ready: whether the shelf exists, is no trap, and we may write there; else $why
 shelf_ready() {
+    why=
     if [ ! -e "$shelf" ] && [ ! -L "$shelf" ]; then mkdir -m 1777 "$shelf" 2>/dev/null; fi
-    if [ -L "$shelf" ]; then fail shelf "$shelf is a symbolic link, which is not trusted"; fi
-    if [ ! -d "$shelf" ]; then fail shelf "$shelf is not there and $user may not make it"; fi
-    if [ ! -w "$shelf" ] || [ ! -x "$shelf" ]; then fail shelf "$user may not write to $shelf"; fi
-    set -- $(ls -ldn "$shelf")
-    case $1 in ????????w[!tT]*) fail shelf "everybody may delete in $shelf: it lacks the sticky bit (chmod +t)";; esac
+    if [ -L "$shelf" ]; then why="$shelf is a symbolic link, which is not trusted"
+    elif [ ! -d "$shelf" ]; then why="$shelf is not there and $user may not make it"
+    elif [ ! -w "$shelf" ] || [ ! -x "$shelf" ]; then why="$user may not write to $shelf"
+    elif [ ! -k "$shelf" ]; then
+        mode=$(ls -ldn "$shelf")
+        case ${mode%% *} in ????????w[!tT]*)
+            why="everybody may delete in $shelf: it lacks the sticky bit (chmod +t)";;
+        esac
+    fi
+    [ -z "$why" ]
 }
 
-# scan: the highest generation of every GPU, in gen_I uid_I state_I until_I since_I user_I uuid_I id_I token_I payload_I
+# scan: the highest generation of every GPU, in gen_I uid_I state_I until_I since_I user_I uuid_I id_I token_I payload_I;
+# their numbers in $seen, and names of ours that nobody needs any more in $old. `ls` sorts generations in order.
 scan() {
     for i in $seen; do eval "gen_$i="; done
-    seen= old= last= last_uid= last_name=
-    rows=$(ls -lnq "$shelf" 2>/dev/null)
+    seen= old=
+    rows=$(ls -lnq "$shelf" 2>/dev/null | awk -v me="$me" -v now="$now" -v keep="$keep_s" '
+        $9 ~ /^gpu-[0-9]+\.[0-9]+$/ { # what is no lease but has the name of one keeps its GPU from everybody
+            at = index($9, "."); i = substr($9, 5, at - 5); g = substr($9, at + 1)
+            if (length(g) != 10) next
+            good = g < 9999999999 && $1 ~ /^l/ && $10 == "->" && $12 ~ /^[0-9]+$/ && $13 ~ /^[0-9]+$/
+            if ((i in gen) && uid[i] == me && good && now - $13 >= keep) print "old", name[i]
+            gen[i] = g; uid[i] = $3; name[i] = $9; lease[i] = "odd 0 0 ? - - - -"
+            if (good && NF >= 18) lease[i] = $11 " " $12 " " $13 " " $14 " " $15 " " $16 " " $17 " " $18
+        }
+        END { for (i in gen) print "top", i, gen[i], uid[i], lease[i] }')
     IFS=$newline; set -- $rows; IFS=$blanks
     for row; do
         set -- $row
-        case $1${9-} in l*gpu-[0-9]*.??????????) ;; *) continue;; esac
-        i=${9#gpu-} name=$9 uid=$3; g=${i##*.} i=${i%.*}
-        case $i$g in *[!0-9]*) continue;; esac
-        shift 10
-        case ${2:-x}${3:-x} in *[!0-9]*) set -- odd 0 0 '?' - - - -;; esac
-        if [ "$i" = "$last" ]; then
-            if [ "$last_uid" = "$me" ] && [ $((now - $3)) -ge $keep_s ]; then old="$old $last_name"; fi
-        else seen="$seen $i"
-        fi
-        last=$i last_uid=$uid last_name=$name
-        state=$1 ends=$2 since=$3 who=$4 uuid=$5 of=$6 by=$7 load=${8--}
-        eval "gen_$i=\$g uid_$i=\$uid state_$i=\$state until_$i=\$ends since_$i=\$since user_$i=\$who
-            uuid_$i=\$uuid id_$i=\$of token_$i=\$by payload_$i=\$load"
+        if [ "$1" = old ]; then old="$old $2"; continue; fi
+        i=$2 seen="$seen $2"
+        shift 2
+        eval "gen_$i=\$1 uid_$i=\$2 state_$i=\$3 until_$i=\$4 since_$i=\$5 user_$i=\$6
+            uuid_$i=\$7 id_$i=\$8 token_$i=\$9 payload_$i=\${10}"
     done
 }
 # verdict I: $is is free, mine or held
@@ -68,8 +78,13 @@ verdict() {
 put() {
     i=$1; shift
     eval "g=\${gen_$i-}"
-    g=$((1${g:-0000000000} + 1))
-    ln -sn "$*" "$shelf/gpu-$i.${g#1}" 2>/dev/null
+    g=$((1${g:-0000000000} + 1)); made=$shelf/gpu-$i.${g#1}
+    if [ -d "$made" ]; then return 1; fi # ln would make the link inside it
+    ln -sn "$*" "$made" 2>/dev/null || return 1
+    # Ours only if it is the newest: the generations we passed over may have been deleted before.
+    set +f; set -- "$shelf/gpu-$i".[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]; set -f
+    while [ $# -gt 1 ]; do shift $(($# - 1)); done
+    [ "$1" = "$made" ] && [ -L "$made" ]
 }
 # give_back: all GPUs of this deployment that are still ours, and what is left of earlier ones
 give_back() {

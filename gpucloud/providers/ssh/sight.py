@@ -86,7 +86,12 @@ class Sight:
         lease = self.leases.get(index)
         if lease is not None and lease.live(self.now):
             until = float(lease.until) if lease.until else None
-            return GpuState(index, name, "leased", lease.user, lease.deployment, float(lease.since), until)
+            by = (
+                lease.user
+                if lease.state == "held"
+                else f"something that is no lease, of the user with number {lease.uid}"
+            )
+            return GpuState(index, name, "leased", by, lease.deployment, float(lease.since), until)
         if uuid in self.apps:
             return GpuState(index, name, "busy", self.apps[uuid])
         return GpuState(index, name, "free")

@@ -76,7 +76,7 @@ class Own:
         out, err = process.communicate(timeout=90)
         assert process.returncode == code, (words, process.returncode, out, err)
         assert "Traceback" not in err
-        return json.loads(out) if code == 0 and out else json.loads(err.strip().splitlines()[-1])
+        return json.loads(out) if code == 0 and out else json.loads(err[("\n" + err).rindex("\n{") :])
 
     def up(self, name: str, *words: str, code: int = 0, **more: Any) -> Any:
         return self.call("up", name, "--cloud", "ssh", "--yes", *words, code=code, **more)
