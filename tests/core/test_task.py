@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpucloud.core.errors import UsageError
-from gpucloud.core.task import FIELDS, Sync, Task, checked_name, parse_fields, settle
+from gpucloud.core.task import FIELDS, Sync, Task, parse_fields, settle
 
 
 def test_every_field_of_the_contract_is_there():
@@ -76,4 +76,4 @@ def test_the_strongest_layer_wins_and_environments_join():
 @pytest.mark.parametrize("name", ["", "9lives", "a" * 32, "a_b", "Ab", "a\n"])
 def test_names_that_are_refused(name):
     with pytest.raises(UsageError):
-        checked_name(name)
+        parse_fields({"name": name}, "gpucloud.yaml")
