@@ -21,7 +21,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -96,6 +96,8 @@ class SimServer:
     def __init__(self, *, tls: tuple[str, str] | None = None) -> None:
         self.calls: list[str] = []  # labels of the counted calls, in order
         self.faults: list[Fault] = []
+        self.struck = 0  # how many calls a fault has struck
+        self.after_call: Callable[[str], None] = lambda label: None  # once a counted call has had its effect
         self.lock = threading.RLock()
         self._counting = threading.Lock()
         self._per_label: Counter[str] = Counter()
@@ -172,6 +174,8 @@ class SimServer:
         if kind.startswith("throttle"):
             return self.trouble("throttled", request)
         answer = self._effect(request)
+        if label:
+            self.after_call(label)
         if kind == "drop_after":
             return None
         if kind == "error_after":
@@ -192,9 +196,11 @@ class SimServer:
             self.calls.append(label)
             self._per_label[label] += 1
             if label in self._throttled:
+                self.struck += 1
                 return "throttle_forever"
             number, nth = len(self.calls), self._per_label[label]
             kind = next((fault.kind for fault in self.faults if fault.strikes(number, label, nth)), "")
+            self.struck += bool(kind)
             if kind == "throttle_forever":
                 self._throttled.add(label)
             return kind
