@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SUBSCRIPTION = "aaaaaaaa-0000-0000-0000-000000000001"
-LOCATIONS = ("eastus", "westeurope", "japaneast")
+LOCATIONS = ("eastus", "westus2", "westeurope", "japaneast")
 VM, DISK = "microsoft.compute/virtualmachines", "microsoft.compute/disks"
 NIC, IP = "microsoft.network/networkinterfaces", "microsoft.network/publicipaddresses"
 NSG, ASG = "microsoft.network/networksecuritygroups", "microsoft.network/applicationsecuritygroups"
@@ -100,7 +100,7 @@ class Clock:
     def __call__(self) -> float:
         return time.time() + self.offset
 
-    def move(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.offset += seconds
 
 
@@ -297,6 +297,11 @@ class Cloud:
                 found = self.things.get(address["id"].lower())
                 if found is not None:
                     self.drop(found)
+
+    def take_back(self, name: str) -> None:
+        """What Azure does to a spot machine: it is gone, with what goes with it."""
+        for thing in [item for item in self.things.values() if item["type"] == SPELLED[VM] and item["name"] == name]:
+            self.drop(thing)
 
     def users(self, identifier: str) -> list[str]:
         """Interfaces that use an address, a firewall, a group of nodes or a subnet."""

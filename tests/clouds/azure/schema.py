@@ -1,4 +1,4 @@
-"""What a request to Resource Manager may look like: by its published types where they are at hand, else by the SDK's models.
+"""What a request to Resource Manager may look like: by its published types, else by the SDK's models.
 
 `GPUCLOUD_ARM_SPECS` names a folder with the resource types as bicep publishes them (`azure-compute-*.json`,
 `azure-network-*.json`). Without it the property names of the SDK's own model classes are checked.

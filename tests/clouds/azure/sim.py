@@ -15,9 +15,7 @@ from typing import Any
 
 from tests.clouds.azure import compute, networks
 from tests.clouds.azure.cloud import (
-    ASG,
     DISK,
-    IP,
     LOCATIONS,
     NIC,
     NSG,
@@ -25,7 +23,6 @@ from tests.clouds.azure.cloud import (
     SPELLED,
     SUBSCRIPTION,
     VM,
-    VNET,
     Clock,
     Cloud,
     Operation,
@@ -83,8 +80,14 @@ class AzureSim(SimServer):
         """Everything that exists: groups, machines, disks, addresses, interfaces, firewalls, networks."""
         with self.lock:
             self.cloud.age()
-            groups = [f"group {group['name']}" for group in self.cloud.groups.values() if not group.get("_given")]
-            return groups + [f"{t['type']} {t['name']}" for t in self.cloud.things.values() if not t.get("_given")]
+            groups = [f"resourceGroup {group['name']}" for group in self.cloud.groups.values() if not group.get("_given")]
+            things = [thing for thing in self.cloud.things.values() if not thing.get("_given")]
+            return groups + [f"{thing['type'].rpartition('/')[2][:-1]} {thing['name']}" for thing in things]
+
+    def take_back(self, name: str) -> None:
+        """The spot machine of that name is taken back."""
+        with self.lock:
+            self.cloud.take_back(name)
 
     def machine(self, name: str) -> Thing:
         """A machine by its name."""
@@ -115,7 +118,8 @@ class AzureSim(SimServer):
         if wide and wide["provider"] and wide["rest"]:
             rest = wide["rest"].strip("/").split("/")
             return f"{request.method} {rest[-1] if rest[0].lower() != 'locations' or len(rest) < 8 else 'image'}"
-        return f"{request.method} {words[-2] if wide and wide['provider'] else words[-1] if len(words) != 3 else 'subscription'}"
+        name = words[-2] if wide and wide["provider"] else words[-1]
+        return f"{request.method} {'subscription' if len(words) == 3 else name}"
 
     def trouble(self, kind: str, request: Request) -> Answer:
         """Azure's own error bodies."""
@@ -377,18 +381,7 @@ class AzureSim(SimServer):
         if by_location:
             if operation.error:
                 return Answer(operation.error.status, operation.error.body())
-            return (
-                Answer(
-                    202,
-                    b"",
-                    {
-                        "Retry-After": self.retry_after,
-                        "Location": f"{self.url}/subscriptions/{SUBSCRIPTION}/operations/{name}?api-version=2024-01-01&location=1",
-                    },
-                )
-                if operation.status == "InProgress"
-                else Answer(200)
-            )
+            return self._accepted(operation, 202, by_location=True) if operation.status == "InProgress" else Answer(200)
         body: dict[str, Any] = {"name": name, "status": operation.status}
         if operation.error:
             body |= operation.error.body()
@@ -440,3 +433,10 @@ def _public(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _public(item) for key, item in value.items() if not str(key).startswith("_")}
     return [_public(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def open_sim(folder: Path) -> AzureSim:
+    """A running simulator."""
+    sim = AzureSim(folder)
+    sim.__enter__()
+    return sim
