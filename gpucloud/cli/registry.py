@@ -66,6 +66,7 @@ SECTIONS: dict[str, dict[str, Entry | tuple[str, Group]]] = {
         "ssh": Entry("ssh", "ssh", "Open a shell on a machine.", True),
         "push": Entry("push", "push", "Copy a folder to a machine."),
         "pull": Entry("pull", "pull", "Copy files from a machine."),
+        "bench": Entry("bench", "bench", "Measure what a machine does on a model."),
         "forward": Entry("forward", "forward", "Make a machine's port reachable here."),
     },
 }

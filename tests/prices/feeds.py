@@ -24,13 +24,16 @@ class AzureFeed(SimServer):
         super().__init__(**settings)
         self.items = [item for row in rows for item in azure_items(row)]
         self.page_size = page_size
+        self._found: dict[str, list[dict[str, Any]]] = {}
 
     def label(self, request: Request) -> str:
         return f"page {request.query.get('$skip', ['0'])[0]} of {_family(request)}"
 
     def respond(self, request: Request) -> Answer:
         family, start = _family(request), int(request.query.get("$skip", ["0"])[0])
-        found = [item for item in self.items if item["armSkuName"].startswith(family)]
+        if family not in self._found:
+            self._found[family] = [item for item in self.items if item["armSkuName"].startswith(family)]
+        found = self._found[family]
         page = found[start : start + self.page_size]
         rest = start + self.page_size < len(found)
         link = f"{self.url}/api/retail/prices?$filter={request.query['$filter'][0]}&$skip={start + self.page_size}"
