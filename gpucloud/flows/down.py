@@ -8,11 +8,19 @@ from dataclasses import dataclass
 
 from gpucloud.core.cloud import Resource
 from gpucloud.core.deployments import Deployment, Present
-from gpucloud.core.errors import CleanupIncomplete, CredentialsError, GpucloudError, Interrupted, StateConflict
+from gpucloud.core.errors import (
+    CleanupIncomplete,
+    CredentialsError,
+    GpucloudError,
+    Interrupted,
+    StateConflict,
+    WaitTimeout,
+)
 from gpucloud.core.events import Draft
 from gpucloud.core.plan import DownPlan, plan_down, standing, unknown_name
 from gpucloud.core.units import iso_utc
 from gpucloud.flows.adopt import adopt
+from gpucloud.flows.at_once import Answer, at_once
 from gpucloud.flows.context import Context
 from gpucloud.flows.removal import Removal, remove
 from gpucloud.state.locks import deployment_lock
@@ -53,7 +61,7 @@ def down(ctx: Context, planned: DownPlan) -> DownResult:
     for deployment in planned.deployments:
         _cancel(ctx, deployment.id)
     try:
-        results = [_down_one(ctx, deployment) for deployment in planned.deployments]
+        results = _down_all(ctx, planned.deployments)
     except KeyboardInterrupt:
         raise _interrupted(ctx, planned) from None
     return DownResult(
@@ -62,6 +70,28 @@ def down(ctx: Context, planned: DownPlan) -> DownResult:
         remaining=tuple(item for result in results for item in result.remaining),
         error=worst([result.error for result in results if result.error is not None]),
     )
+
+
+def _down_all(ctx: Context, deployments: Sequence[Deployment]) -> list[DownResult]:
+    """All at once, so that a cloud that hangs keeps only its own; one that is late may still bill."""
+    if len(deployments) == 1:
+        return [_down_one(ctx, deployments[0])]
+    limit_s = ctx.waits.lock + ctx.waits.destroy + 2 * ctx.waits.cloud
+    answers = at_once(lambda deployment: _down_one(ctx, deployment), deployments, limit_s)
+    return [_or_late(ctx, deployment, answer) for deployment, answer in zip(deployments, answers, strict=True)]
+
+
+def _or_late(ctx: Context, deployment: Deployment, answer: Answer[DownResult]) -> DownResult:
+    error = answer.error
+    if error is None or not isinstance(error, GpucloudError):
+        return answer.get()
+    now = ctx.journal.present().deployments[deployment.id]
+    if not isinstance(error, WaitTimeout):
+        return DownResult((now,), error=error)
+    things = ", ".join(f"{item.kind} {item.id}" for item in standing(now))
+    words = f"'{now.name}' could not be removed in time and may still bill: {things or 'nothing that is known'}."
+    late = CleanupIncomplete(words, f"Run `gpucloud down {now.name}` again.")
+    return DownResult((now,), remaining=standing(now), error=late)
 
 
 def _interrupted(ctx: Context, planned: DownPlan) -> Interrupted:

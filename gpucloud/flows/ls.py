@@ -8,8 +8,9 @@ from typing import Any
 
 from gpucloud.core.answers import deployment_json
 from gpucloud.core.deployments import Deployment
-from gpucloud.core.errors import CleanupIncomplete, GpucloudError
+from gpucloud.core.errors import CleanupIncomplete, GpucloudError, WaitTimeout
 from gpucloud.core.plan import find_deployment
+from gpucloud.flows.at_once import at_once
 from gpucloud.flows.context import Context
 from gpucloud.flows.looks import Place
 from gpucloud.flows.refresh import refresh_one
@@ -50,15 +51,24 @@ def ls(ctx: Context, names: Sequence[str] = (), *, refresh: bool = False, everyt
     """Live deployments and the ones that ended by themselves; all of them with `everything`."""
     present = ctx.journal.present()
     chosen = [find_deployment(present, name) for name in names] if names else list(present.deployments.values())
-    unscanned: dict[Place, str] = {}
-    if refresh:
-        for deployment in chosen:
-            if not deployment.closed:
-                unscanned.update(refresh_one(ctx, deployment.id))
+    unscanned = _refreshed(ctx, [item for item in chosen if not item.closed]) if refresh else {}
     now = ctx.journal.present().deployments
     shown = [now[item.id] for item in chosen]
     rows = [row_of(ctx, item) for item in shown if names or everything or _worth_showing(item, shown)]
     return Listing(tuple(rows), unscanned, refresh)
+
+
+def _refreshed(ctx: Context, deployments: Sequence[Deployment]) -> Mapping[Place, str]:
+    """Ask the clouds about all of them at once; the used regions that did not answer, with why."""
+    unscanned: dict[Place, str] = {}
+    answers = at_once(lambda item: refresh_one(ctx, item.id), deployments, 2 * ctx.waits.cloud)
+    for deployment, answer in zip(deployments, answers, strict=True):
+        if isinstance(answer.error, WaitTimeout):
+            late = [(cloud, region) for (cloud, _), regions in deployment.places.items() for region in regions]
+            unscanned.update(dict.fromkeys(late, answer.error.message))
+        else:
+            unscanned.update(answer.get())
+    return unscanned
 
 
 def _worth_showing(deployment: Deployment, among: Sequence[Deployment]) -> bool:

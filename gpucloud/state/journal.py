@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -45,11 +46,11 @@ class JournalError(StateConflict):
 
 
 class Journal:
-    """One open `state.db`. Safe to use from several processes; one per process and thread."""
+    """One open `state.db`. Safe to use from several processes, and from the threads of each."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, clock: Callable[[], float]) -> None:
         self.path, self._connection, self._clock = path, connection, clock
-        self._present = Present()
+        self._present, self._mine = Present(), threading.RLock()
         self.identity: str = connection.execute("SELECT id FROM journal").fetchone()[0]
 
     @classmethod
@@ -80,13 +81,15 @@ class Journal:
 
     def events(self, after: int = 0) -> list[Event]:
         """Everything committed after that sequence number, in order."""
-        rows = self._ask("SELECT seq, at, kind, deployment, data FROM events WHERE seq > ? ORDER BY seq", after)
+        with self._mine:
+            rows = self._ask("SELECT seq, at, kind, deployment, data FROM events WHERE seq > ? ORDER BY seq", after)
         return [Event(seq, at, kind, deployment, json.loads(data)) for seq, at, kind, deployment, data in rows]
 
     def present(self) -> Present:
         """The fold over everything committed up to now (only what is new is read)."""
-        self._present = fold(self.events(self._present.last_seq), self._present)
-        return self._present
+        with self._mine:
+            self._present = fold(self.events(self._present.last_seq), self._present)
+            return self._present
 
     def append(self, *drafts: Draft) -> None:
         """Commit events, all or none; returns when the disk has them."""
@@ -94,18 +97,22 @@ class Journal:
 
     def transact(self, decide: Callable[[Present], Sequence[Draft]]) -> Present:
         """Commit what `decide` makes of the present, with nobody writing in between. `decide` may raise."""
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._mine:
             try:
-                self._insert(decide(self.present()))
-                self._connection.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
-                raise
-        except sqlite3.DatabaseError as error:
-            raise _unusable(self.path, error) from error
-        return self.present()
+                self._commit(decide)
+            except sqlite3.DatabaseError as error:
+                raise _unusable(self.path, error) from error
+            return self.present()
+
+    def _commit(self, decide: Callable[[Present], Sequence[Draft]]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._insert(decide(self.present()))
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            raise
 
     def _insert(self, drafts: Sequence[Draft]) -> None:
         now = self._clock()

@@ -1,9 +1,13 @@
 """What ls shows, and what a look at the cloud changes."""
 
+import threading
+import time
+from dataclasses import replace
+
 import pytest
 
 from gpucloud.core.answers import deployment_json
-from gpucloud.core.errors import AmbiguousError, UsageError
+from gpucloud.core.errors import AmbiguousError, CleanupIncomplete, PermissionDenied, UsageError
 from gpucloud.flows.ls import ls
 from gpucloud.state.locks import deployment_lock
 
@@ -102,3 +106,54 @@ def test_a_busy_deployment_is_left_to_its_command(stage):
     with deployment_lock(stage.home, "train", "up"):
         (row,) = ls(stage.ctx, refresh=True).rows
     assert (row.state, row.busy.split(",")[0]) == ("ready", "up")
+
+
+def test_many_are_asked_at_once(stage):
+    for name in ("one", "two", "three", "four"):
+        stage.up(name)
+    find, begun = stage.provider.find, time.monotonic()
+
+    def slow(deployment_id, regions=()):
+        time.sleep(0.3)
+        return find(deployment_id, regions)
+
+    stage.provider.find = slow
+    assert ls(stage.ctx, refresh=True).error is None
+    assert time.monotonic() - begun < 1.1
+
+
+def test_one_that_hangs_is_said_and_the_others_are_shown(stage):
+    for name in ("one", "two"):
+        stage.up(name)
+    hanging, find, release = stage.present.named("one").id, stage.provider.find, threading.Event()
+
+    def half(deployment_id, regions=()):
+        if deployment_id == hanging:
+            release.wait(20)
+        return find(deployment_id, regions)
+
+    stage.provider.find = half
+    stage.waits = replace(stage.waits, cloud=0.2)
+    found = ls(stage.context(), refresh=True)
+    release.set()
+    assert len(found.rows) == 2
+    assert found.error is not None and found.error.exit_code == 9
+    assert found.unscanned == {("fake", "fake-east"): "It did not answer within 0.2 s."}
+
+
+def test_down_of_many_is_at_once_and_one_failure_keeps_no_other(stage):
+    for name in ("one", "two", "three"):
+        stage.up(name)
+    destroy, stuck = stage.provider.destroy, stage.present.named("two").machines[0].id
+
+    def most(resource):
+        if resource.id == stuck:
+            raise PermissionDenied("not that one")
+        destroy(resource)
+
+    stage.provider.destroy = most
+    stage.waits = replace(stage.waits, destroy=5.0)
+    stage.context()
+    result = stage.down(everything=True)
+    assert [item.closed for item in result.deployments] == [True, False, True]
+    assert isinstance(result.error, CleanupIncomplete) and stuck in result.error.message

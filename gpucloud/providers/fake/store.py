@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,11 +30,13 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.cloud = empty_cloud()
+        self._mine = threading.RLock()
 
     @contextmanager
     def change(self) -> Iterator[dict[str, Any]]:
-        """The dictionary itself."""
-        yield self.cloud
+        """The dictionary itself, for one thread at a time."""
+        with self._mine:
+            yield self.cloud
 
 
 class FileStore:
