@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import subprocess
 import time
@@ -10,7 +11,10 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """`value` in `unit` (× for ratios); `bound` is the largest good value, None when there is none."""
+    """`value` in `unit` (× for ratios); `bound` is the largest good value, None when there is none.
+
+    A `value` of NaN was not measured; `detail` says why.
+    """
 
     name: str
     value: float
@@ -18,11 +22,19 @@ class Row(NamedTuple):
     unit: str = "×"
     detail: str = ""
 
+    @classmethod
+    def skipped(cls, name: str, reason: str) -> Row:
+        """A row that could not be measured here."""
+        return cls(name, math.nan, None, "", reason)
+
     @property
     def verdict(self) -> str:
+        """ok, over, SKIPPED, or nothing where there is no bound."""
+        if math.isnan(self.value):
+            return "SKIPPED"
         if self.bound is None:
             return ""
-        return "ok" if self.value <= self.bound else "MISSED"
+        return "ok" if self.value <= self.bound else "over"
 
 
 def interleaved(works: dict[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> dict[str, float]:
