@@ -12,12 +12,20 @@ from typing import Any
 
 from gpucloud.core.boot import BootFacts
 from gpucloud.core.cloud import LaunchSpec, Resource
-from gpucloud.core.errors import REFUSALS, AmbiguousError, BadRequest, GpucloudError, NotOffered, ThrottledError
+from gpucloud.core.errors import (
+    REFUSALS,
+    AmbiguousError,
+    BadRequest,
+    CapacityError,
+    GpucloudError,
+    NotOffered,
+    ThrottledError,
+)
 from gpucloud.providers.azure import bodies, existing, find, removal, schedule
 from gpucloud.providers.azure.api import Api, in_parallel, outcomes
 from gpucloud.providers.azure.bodies import Wiring
 from gpucloud.providers.azure.ending import ending
-from gpucloud.providers.azure.errors import Exists, KeyRefused, build, meaning
+from gpucloud.providers.azure.errors import Exists, KeyRefused, Missing, build, meaning
 from gpucloud.providers.azure.guards import backstop_epoch_s, check_horizon, idle_s, login_of
 from gpucloud.providers.azure.images import Image, find_image
 from gpucloud.providers.azure.machines import failure_of, state_of
@@ -57,7 +65,7 @@ def launch(api: Api, site: Site, spec: LaunchSpec, now: float) -> Sequence[Resou
         wiring = _make_surroundings(api, site, spec, ready)
         machines = _make_machines(api, site, spec, ready, wiring)
         _arm(api, spec, ready, machines, now)
-    except ThrottledError as error:  # the token is sent again: what is there already is kept for it
+    except (ThrottledError, Missing, Exists) as error:  # the token is sent again: what is there is kept for it
         raise AmbiguousError(error.message, "Try again.") from None
     except REFUSALS as error:
         _roll_back(api, spec, ready.place, error)
@@ -194,8 +202,12 @@ def _send(api: Api, spec: LaunchSpec, ready: Prepared, node: str, interface: str
     )
     machines, group = api.compute.virtual_machines, ready.place.group
     try:
-        return api.do(machines.begin_create_or_update, group, node, body, headers={"If-None-Match": "*"})
+        operation = api.begin(machines.begin_create_or_update, group, node, body, headers={"If-None-Match": "*"})
     except Exists:
+        return _settled(api, spec, group, node)
+    try:
+        return api.finish(operation)
+    except Missing:  # the operation has ended, and there is no machine
         return _settled(api, spec, group, node)
 
 
@@ -203,8 +215,10 @@ def _settled(api: Api, spec: LaunchSpec, group: str, node: str) -> Any:
     """A machine that an earlier sending of this request made, or is still making."""
     for _ in range(SETTLE_LOOKS):
         there = api.get(api.compute.virtual_machines.get, group, node, expand="instanceView")
+        if there is None and spec.offer.market == "spot":
+            raise CapacityError(f"Azure took the spot machine {node} back while it was being made.")
         if there is None:
-            raise AmbiguousError(f"The name {node} is taken, but there is no such machine in {group}.")
+            raise AmbiguousError(f"Azure has made the machine {node}, but does not show it.")
         if not same_owner(there, spec.tags):
             raise BadRequest(f"The machine {node} in {group} exists and is not ours.", "Choose another name.")
         if state_of(there) == "failed":
