@@ -6,6 +6,7 @@ python -m tests.bench [NAME]…     only those
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -22,6 +23,9 @@ def main(wanted: list[str]) -> int:
         print(f"{name} …", file=sys.stderr, flush=True)
         rows += importlib.import_module(f"tests.bench.{name}").run()
     print(table(rows))
+    cores, busy = os.cpu_count() or 1, os.getloadavg()[1]
+    if busy > 1.5 * cores:
+        print(f"Load {busy:.1f} on {cores} cores: others were at work, so figures in seconds are not to be trusted.")
     return 1 if any(row.verdict == "over" for row in rows) else 0
 
 

@@ -8,17 +8,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from gpucloud.core.cloud import Endpoint
 from gpucloud.core.wire import Transport
 from gpucloud.remote.connection import connect
 from gpucloud.remote.runs import RunEnd, RunSpec, follow, start
+from tests.bench import cable
+from tests.bench.delay import delayed
 from tests.bench.report import Row, interleaved
 from tests.machines import local_machine
 from tests.sshd import SSHD, openssh_server
 
 ROUNDS = 15
 LINES = 60
+BOUND_MS = 10.0
 NUMBERS = itertools.count(1)
 
 
@@ -31,7 +36,18 @@ def run() -> list[Row]:
         if SSHD is not None:
             with openssh_server(Path(folder) / "sshd") as server, connect(server.endpoint) as connection:
                 rows += _rows("sshd", connection)
-    return rows
+                rows += [_far_line(server.endpoint, rtt_ms) for rtt_ms in (20, 80)]
+        else:
+            rows.append(Row.skipped("run: beside OpenSSH", "needs sshd"))
+    return [*rows, *(cable.run() if SSHD is not None else [])]
+
+
+def _far_line(endpoint: Endpoint, rtt_ms: int) -> Row:
+    """What a printed line takes beyond the way itself."""
+    with delayed(endpoint.port, rtt_ms / 1e3) as port, connect(replace(endpoint, port=port)) as connection:
+        late_ms = _line_latency_ms(connection)
+    bound = BOUND_MS + rtt_ms / 2
+    return Row(f"run: a printed line is here after, {rtt_ms} ms", late_ms, bound, "ms", "10 ms and one way; median")
 
 
 def _rows(name: str, connection: Transport) -> list[Row]:
@@ -44,7 +60,7 @@ def _rows(name: str, connection: Transport) -> list[Row]:
     flat_s = time.perf_counter() - begin
     return [
         Row(f"run: start and follow over a bare command, {name}", more_ms, 60, "ms", f"bare {bare_ms:.1f} ms"),
-        Row(f"run: a printed line is here after, {name}", late_ms, 10, "ms", "median"),
+        Row(f"run: a printed line is here after, {name}", late_ms, BOUND_MS, "ms", "median"),
         Row(f"run: a million lines at full speed, {name}", flat_s, None, "s"),
     ]
 

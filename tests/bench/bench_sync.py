@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gpucloud.core.cloud import Endpoint
 from gpucloud.remote.connection import connect
-from gpucloud.remote.sync import push
+from gpucloud.remote.sync import pull, push
 from tests.bench.delay import delayed
 from tests.bench.report import Row
 from tests.sshd import SSHD, openssh_server
@@ -29,7 +29,7 @@ LARGE_MIB = int(os.environ.get("GPUCLOUD_BENCH_LARGE_MIB", "1024"))
 def run() -> list[Row]:
     """All rows; none where sshd or rsync is missing."""
     if SSHD is None or not shutil.which("rsync"):
-        return [Row("sync: no sshd or rsync here", 0, None)]
+        return [Row.skipped("sync beside rsync", "needs sshd and rsync")]
     rows = []
     # in memory where that is possible: a disk that still writes back the last round's files hits one side at random
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -39,8 +39,10 @@ def run() -> list[Row]:
         with openssh_server(folder / "sshd") as server:
             for rtt_ms in RTTS_MS:
                 with delayed(server.endpoint.port, rtt_ms / 1e3) as port:
-                    rows += _trees(replace(server.endpoint, port=port), server.home, trees, rtt_ms)
-            rows.append(_large(server.endpoint, server.home, folder))
+                    endpoint = replace(server.endpoint, port=port)
+                    rows += _trees(endpoint, server.home, trees, rtt_ms)
+                    rows.append(_back(endpoint, server.home, folder / "back", trees["10,000 files"], rtt_ms))
+            rows += _large(server.endpoint, server.home, folder)
     return rows
 
 
@@ -58,7 +60,7 @@ def _trees(endpoint: Endpoint, home: Path, trees: dict[str, Path], rtt_ms: int) 
     rows = []
     with connect(endpoint) as connection, _rsync(endpoint) as rsync:
         for name, tree in trees.items():
-            sides = {"ours": lambda: push(connection, tree, "ours"), "rsync": lambda: rsync(tree, "rsync")}  # noqa: B023
+            sides = {"ours": lambda: push(connection, tree, "ours"), "rsync": lambda: rsync.push(tree, "rsync")}  # noqa: B023
             cases: dict[str, Callable[[], None]] = {name: lambda: _wipe(home)}
             if name.startswith("10,"):
                 cases |= {"no-op": lambda: None, "10 changed": lambda: _touch(tree, 10)}  # noqa: B023
@@ -91,37 +93,74 @@ def _touch(tree: Path, count: int) -> None:
         path.write_bytes(os.urandom(4_000))
 
 
-@contextlib.contextmanager
-def _rsync(endpoint: Endpoint) -> Iterator[Callable[[Path, str], None]]:
+def _back(endpoint: Endpoint, home: Path, here: Path, tree: Path, rtt_ms: int) -> Row:
+    """The same tree fetched into a fresh folder."""
+    shutil.copytree(tree, home / "source")
+    here.mkdir(exist_ok=True)
+    with connect(endpoint) as connection, _rsync(endpoint) as rsync:
+        sides = {
+            "ours": lambda: pull(connection, "source", here / "ours"),
+            "rsync": lambda: rsync.pull("source", here / "rsync"),
+        }
+        row = _compare(f"pull: 10,000 files, {rtt_ms} ms", sides, lambda: _wipe(here), 1.0)
+    _wipe(here)
+    shutil.rmtree(home / "source")
+    return row
+
+
+class Rsync:
     """rsync over a master connection that is up already."""
+
+    def __init__(self, shell: list[str], there: str) -> None:
+        self._shell, self._there = " ".join(shell), there
+
+    def push(self, tree: Path, target: str, *options: str) -> None:
+        """Make `target` there what `tree` is."""
+        self._copy(f"{tree}/", f"{self._there}:{target}/", *options)
+
+    def pull(self, source: str, tree: Path, *options: str) -> None:
+        """Make `tree` what `source` there is."""
+        self._copy(f"{self._there}:{source}/", f"{tree}/", *options)
+
+    def _copy(self, *words: str) -> None:
+        subprocess.run(["rsync", "-a", "-z", "--delete", "-e", self._shell, *words], check=True)
+
+
+@contextlib.contextmanager
+def _rsync(endpoint: Endpoint) -> Iterator[Rsync]:
     with tempfile.TemporaryDirectory(prefix="gpucloud-cm-") as folder:
         shell = ["ssh", "-F", "none", "-i", endpoint.identity_file, "-p", str(endpoint.port)]
         shell += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
         shell += ["-o", f"ControlPath={folder}/cm"]
         there = f"{endpoint.user}@{endpoint.host}"
         subprocess.run([*shell, "-o", "ControlMaster=yes", "-fN", there], check=True)
-
-        def copy(tree: Path, target: str, *options: str) -> None:
-            words = ["rsync", "-a", "-z", "--delete", *options, "-e", " ".join(shell), f"{tree}/", f"{there}:{target}/"]
-            subprocess.run(words, check=True)
-
-        yield copy
+        yield Rsync(shell, there)
         subprocess.run([*shell, "-O", "exit", there], check=True, capture_output=True)
 
 
-def _large(endpoint: Endpoint, home: Path, folder: Path) -> Row:
-    """1 MiB changed in a large file of noise. rsync without -z: its zlib would cost it minutes here."""
-    tree = folder / "large"
+def _large(endpoint: Endpoint, home: Path, folder: Path) -> list[Row]:
+    """1 MiB changed in a large file of noise, there and back. Without -z: rsync's zlib would cost it minutes here."""
+    tree, here = folder / "large", folder / "large-back"
     tree.mkdir()
+    here.mkdir()
     with open(tree / "model.bin", "wb") as file:
         for _ in range(LARGE_MIB):
             file.write(os.urandom(1 << 20))
-    _wipe(home)
     with connect(endpoint) as connection, _rsync(endpoint) as rsync:
-        sides = {"ours": lambda: push(connection, tree, "ours"), "rsync": lambda: rsync(tree, "rsync", "--no-z")}
-        row = _compare(f"sync: 1 MiB changed in {LARGE_MIB} MiB", sides, lambda: _scribble(tree / "model.bin"), 1.2)
-    _wipe(home)
-    return row
+        _wipe(home)
+        there = {"ours": lambda: push(connection, tree, "ours"), "rsync": lambda: rsync.push(tree, "rsync", "--no-z")}
+        change = f"1 MiB changed in {LARGE_MIB} MiB"
+        rows = [_compare(f"sync: {change}", there, lambda: _scribble(tree / "model.bin"), 1.2)]
+        _wipe(home)
+        shutil.move(tree, home / "source")
+        back = {
+            "ours": lambda: pull(connection, "source", here / "ours"),
+            "rsync": lambda: rsync.pull("source", here / "rsync", "--no-z"),
+        }
+        rows.append(_compare(f"pull: {change}", back, lambda: _scribble(home / "source" / "model.bin"), 1.2))
+    shutil.rmtree(home / "source")
+    _wipe(here)
+    return rows
 
 
 def _scribble(path: Path) -> None:

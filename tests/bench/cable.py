@@ -39,11 +39,10 @@ def run() -> list[Row]:
     reason = _lacking()
     if reason:
         return [Row.skipped(name, reason)]
-    with _namespaces() as (client, switch, host):
-        with _inside(host, "serve") as server:
-            endpoint = server.stdout.readline()  # type: ignore[union-attr]
-            with _inside(client, "follow", endpoint, switch) as follower:
-                wrong, cuts, seconds, size = json.loads(follower.stdout.read() or "[1, 0, 0, 0]")  # type: ignore[union-attr]
+    with _namespaces() as (client, switch, host), _inside(host, "serve") as server:
+        endpoint = server.stdout.readline()  # type: ignore[union-attr]
+        with _inside(client, "follow", endpoint, switch) as follower:
+            wrong, cuts, seconds, size = json.loads(follower.stdout.read() or "[1, 0, 0, 0]")  # type: ignore[union-attr]
     if cuts != CUTS:
         return [Row.skipped(name, f"only {cuts} cuts were possible")]
     return [Row(name, wrong, 0, "", f"{size / 1e6:.0f} MB, {cuts} cuts of {UNPLUGGED_S:.0f} s, {seconds:.0f} s in all")]
@@ -97,10 +96,12 @@ def serve() -> None:
     """A host until stdin ends; prints its endpoint."""
     from tests.sshd import openssh_server
 
-    with tempfile.TemporaryDirectory(prefix="gpucloud-cable-") as folder:
-        with openssh_server(Path(folder), more=f"ListenAddress {HOST}") as server:
-            print(json.dumps({**asdict(server.endpoint), "host": HOST}), flush=True)
-            sys.stdin.read()
+    with (
+        tempfile.TemporaryDirectory(prefix="gpucloud-cable-") as folder,
+        openssh_server(Path(folder), more=f"ListenAddress {HOST}") as server,
+    ):
+        print(json.dumps({**asdict(server.endpoint), "host": HOST}), flush=True)
+        sys.stdin.read()
 
 
 class Cable:
