@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # Without a wish for a precision: the way networks are trained today, then what is close to it.
 PRECISIONS = ("mixed", "bf16", "fp16", "tf32", "fp32", "fp8", "")
+OWN = "own"  # the source of what the user measured or imported
 DOUBTFUL = ("superlinear", "input_bound", "time_to_target", "source_price_wrong")
 
 
@@ -82,9 +83,10 @@ def usable(rows: Iterable[Benchmark], accelerator: str, count: float, precision:
 
 
 def evidence(row: Benchmark) -> tuple[object, ...]:
-    """Sort key: precision of today, newest year, fastest set-up; then names, so that the order never varies."""
+    """Sort key: precision of today, one's own, newest year, fastest set-up; then names, for one order always."""
     return (
         PRECISIONS.index(row.precision),
+        row.source != OWN,
         -(row.year or 0),
         -row.throughput,
         row.source,

@@ -45,3 +45,10 @@ def test_doubtful_rows_other_nodes_and_minutes_are_never_used():
 def test_several_sources_are_shown_not_averaged():
     rows = [ROW, replace(ROW, throughput=9200.0), replace(ROW, source="b", flags=("superlinear",))]
     assert [(row.source, row.throughput) for row in one_per_source(rows)] == [("a", 9200.0), ("b", 9000.0)]
+
+
+def test_what_was_measured_oneself_comes_before_what_others_published():
+    own = Benchmark("A10", 1, "resnet50", 300, "samples/s", precision="fp16", year=2020, source="own")
+    published = Benchmark("A10", 1, "resnet50", 900, "samples/s", precision="fp16", year=2026, source="list-a")
+    found = measured([published, own], "A10", 1)
+    assert found is not None and (found.value, found.source) == (300, "own")
