@@ -75,6 +75,11 @@ class Attempt:
         return self.outcome == "made"
 
     @property
+    def reached(self) -> bool:
+        """Whether the request got there: a host that never let us in has nothing of it."""
+        return self.outcome not in ("unreachable", "host_key")
+
+    @property
     def visible(self) -> bool:
         """Whether the cloud has shown everything it acknowledged: only then an empty look means gone."""
         return self.seen >= {item.id for item in self.resources}
@@ -214,7 +219,7 @@ class Deployment:
     def places(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
         """(cloud, account) → regions where a request was ever sent."""
         found: dict[tuple[str, str], dict[str, None]] = {}
-        for attempt in self.attempts:
+        for attempt in filter(lambda item: item.reached, self.attempts):
             found.setdefault((attempt.cloud, attempt.account), {})[attempt.region] = None
         return {key: tuple(regions) for key, regions in found.items()}
 

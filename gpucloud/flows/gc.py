@@ -96,7 +96,7 @@ def sweep_tokens(ctx: Context) -> None:
 def _used(ctx: Context, clouds: Sequence[str]) -> frozenset[Place]:
     present = ctx.journal.present()
     attempts = [attempt for item in present.deployments.values() for attempt in item.attempts]
-    return frozenset((a.cloud, a.region) for a in attempts if a.cloud in clouds)
+    return frozenset((a.cloud, a.region) for a in attempts if a.cloud in clouds and a.reached)
 
 
 def _scan_all(ctx: Context, clouds: Sequence[str]) -> tuple[dict[str, Identity], dict[str, Scan | str]]:

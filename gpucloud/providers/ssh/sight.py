@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,31 +99,45 @@ class Sight:
 
 
 def parsed(lines: Iterable[str]) -> Sight:
-    """A look's lines as a value; lines of a newer version are left out."""
-    shown: dict[int, tuple[str, str]] = {}
-    apps: dict[str, str] = {}
-    leases: dict[int, Lease] = {}
-    records: list[Record] = []
-    now, uid, driver, says = 0, "", "no", ""
+    """A look's lines as a value; lines that cannot be understood (a newer version's, or forged) are left out."""
+    notes = _Notes()
     for line in lines:
         word, _, rest = line.partition(" ")
+        with suppress(ValueError, IndexError):
+            notes.take(word, rest)
+    return Sight(
+        notes.now, notes.uid, notes.driver, notes.says, notes.shown, notes.apps, notes.leases, tuple(notes.records)
+    )
+
+
+class _Notes:
+    """A look line by line."""
+
+    def __init__(self) -> None:
+        self.now, self.uid, self.driver, self.says = 0, "", "no", ""
+        self.shown: dict[int, tuple[str, str]] = {}
+        self.apps: dict[str, str] = {}
+        self.leases: dict[int, Lease] = {}
+        self.records: list[Record] = []
+
+    def take(self, word: str, rest: str) -> None:
+        """One line. Raises ValueError or IndexError for one that is not as it should be."""
         parts = rest.split(" ")
         if word == "now":
-            now, uid = int(parts[0]), parts[1]
+            self.now, self.uid = int(parts[0]), parts[1]
         elif word == "smi":
-            driver = parts[0]
+            self.driver = parts[0]
         elif word == "smi-says":
-            says = rest
+            self.says = rest
         elif word == "shown" and (match := _SHOWN.match(rest)):
-            shown[int(match[1])] = (match[3], match[2])
+            self.shown[int(match[1])] = (match[3], match[2])
         elif word == "app":
-            apps[parts[0]] = f"process {parts[1]}" + (f" of {parts[2]}" if parts[2] != "-" else "")
+            self.apps[parts[0]] = f"process {parts[1]}" + (f" of {parts[2]}" if parts[2] != "-" else "")
         elif word == "top":
             lease = _lease(parts)
-            leases[lease.index] = lease
+            self.leases[lease.index] = lease
         elif word == "record":
-            records.append(_record(parts))
-    return Sight(now, uid, driver, says, shown, apps, leases, tuple(records))
+            self.records.append(_record(parts))
 
 
 def _lease(parts: Sequence[str]) -> Lease:
