@@ -61,7 +61,10 @@ def machine(instance: Mapping[str, Any], account: str, region: str, port: int) -
 
 def _endpoint(instance: Mapping[str, Any], tags: Mapping[str, str], port: int) -> Endpoint | None:
     host = instance.get("PublicIpAddress") or instance.get("PrivateIpAddress")
-    return Endpoint(host, port, tags.get(marks.TAG_SSH_USER) or "ubuntu") if host else None
+    if not host:
+        return None
+    base = f"gpucloud/{tags.get('gpucloud-deployment', '')}"
+    return Endpoint(host, port, tags.get(marks.TAG_SSH_USER) or "ubuntu", base_dir=base)
 
 
 def epoch_s(moment: Any) -> float | None:

@@ -98,6 +98,7 @@ class Made:
     token: str
     user_data: str
     region: str
+    instance_type: str
 
 
 @dataclass
@@ -373,6 +374,7 @@ class AwsSim(SimServer):
             token=token,
             user_data=base64.b64decode(words.get("UserData", "")).decode(),
             region=call.region,
+            instance_type=words["InstanceType"],
         )
         self.made[call.region, zone, token] = made
         for identifier in ids:

@@ -14,6 +14,8 @@ from xml.sax.saxutils import escape
 
 os.environ.setdefault("MOTO_AMIS_PATH", str(Path(__file__).with_name("amis.json")))  # read when moto is imported
 
+import botocore.loaders
+import botocore.session
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -22,6 +24,9 @@ from tests.clouds.http import Answer, Request
 NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15"
 _SCOPE = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 _LOST = ("content-length", "date", "server", "connection", "transfer-encoding")
+# A driver is opened anew for every case: botocore reads its service models once for all sessions, not for each.
+_loader = botocore.loaders.create_loader()
+botocore.session.create_loader = lambda path=None: _loader
 _moto = DomainDispatcherApplication(create_backend_app)
 
 

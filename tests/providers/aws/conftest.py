@@ -23,18 +23,6 @@ DEPLOYMENT = "train-abcdefgh"
 USER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_loader() -> Iterator[None]:
-    """botocore reads its service models once for all sessions, not once for each."""
-    import botocore.loaders
-    import botocore.session
-
-    shared = botocore.loaders.create_loader()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.session, "create_loader", lambda path=None: shared)
-        yield
-
-
 @pytest.fixture
 def sim(tmp_path: Path) -> Iterator[AwsSim]:
     made = open_sim(tmp_path)

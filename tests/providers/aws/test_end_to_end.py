@@ -1,0 +1,146 @@
+"""The whole loop at the simulated EC2: the real command line, the real library, real SSH servers."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.clouds.aws.machines import Machines
+from tests.clouds.aws.sim import AwsSim, Refusal, open_sim
+from tests.clouds.boots import free_port
+from tests.clouds.http import Fault
+from tests.clouds.machine import needs_sshd
+
+TRAIN = "import os\nprint('rank', os.environ.get('NODE_RANK', '0'))\nopen('model.txt', 'w').write('weights')\n"
+UP = ("up", "demo", "--cloud", "aws", "--region", "us-east-1", "--gpu", "A10G:1", "--instance-type", "g5.xlarge")
+WAITS = {
+    "POLL": "0.05",
+    "POLL_MAX": "0.3",
+    "SETTLE_GAP": "0.1",
+    "SETTLE_QUIET": "0.5",
+    "SETTLE": "3",
+    "DESTROY_AGAIN": "1",
+}
+
+
+class Lab:
+    """A simulated cloud with machines, a home, and the command line."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home, self.work = folder / "home", folder / "work"
+        self.work.mkdir()
+        (self.work / "train.py").write_text(TRAIN)
+        self.sim: AwsSim = open_sim(folder)
+        port = free_port("127.0.0.1")
+        self.machines = Machines(self.sim, folder / "machines", port)
+        waits = {f"GPUCLOUD_WAIT_{name}": value for name, value in WAITS.items()}
+        own = {"GPUCLOUD_HOME": str(self.home), "GPUCLOUD_SSH_PORT": str(port), "GPUCLOUD_SSH_FROM": "127.0.0.1/32"}
+        self.environment = {**os.environ, **self.sim.environ, **own, **waits}
+
+    def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "gpucloud", *words]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=self.work, env={**self.environment, **more}, text=True, **pipes)
+
+    def __call__(self, *words: str, code: int = 0, **more: str) -> str:
+        process = self.start(*words, **more)
+        out, err = process.communicate(timeout=50)
+        assert process.returncode == code, f"{words} ended with {process.returncode}, not {code}\n{out}\n{err}"
+        assert "Traceback" not in err
+        return out + err
+
+    def json(self, *words: str, code: int = 0) -> dict:
+        process = self.start("-o", "json", *words)
+        out, err = process.communicate(timeout=50)
+        assert process.returncode == code, err
+        return json.loads(out)
+
+    def up(self, *more: str) -> None:
+        self(*UP, "--ssh-user", getpass.getuser(), "--yes", *more)
+
+    def left(self) -> list[str]:
+        return self.sim.left()
+
+
+@pytest.fixture
+def lab(tmp_path):
+    made = Lab(tmp_path)
+    yield made
+    made.sim.close()
+    made.machines.close()
+    assert made.sim.problems == []
+
+
+@needs_sshd
+def test_up_run_pull_down(lab):
+    lab.up()
+    (deployment,) = lab.json("ls")["deployments"]
+    assert (deployment["state"], deployment["cloud"], deployment["account"]) == ("ready", "aws", "123456789012")
+    assert deployment["instance_type"] == "g5.xlarge" and deployment["zone"] == "us-east-1a"
+    assert {"in_machine_deadline", "in_machine_idle"} <= {guard["kind"] for guard in deployment["guards"]}
+    assert "rank 0" in lab("run", "--on", "demo", "--pull", "model.txt", "python3", "train.py")
+    assert (lab.work / "model.txt").read_text() == "weights"
+    lab("stop", "demo", "--yes")
+    (instance,) = lab.sim.instances().values()
+    assert instance.state == "stopped"
+    lab("start", "demo", "--yes")
+    assert "hello" in lab("exec", "demo", "--", "echo", "hello")
+    down = lab.json("down", "demo", "--yes")
+    assert {item["kind"] for item in down["removed"]} == {"machine", "security-group"} and not down["remaining"]
+    assert lab.left() == []
+
+
+@needs_sshd
+def test_a_stockout_moves_to_the_next_zone_and_two_nodes_survive_a_lost_journal(lab):
+    lab.sim.refusals.append(Refusal("InsufficientInstanceCapacity", place="us-east-1a"))
+    lab.up("--nodes", "2")
+    (deployment,) = lab.json("ls")["deployments"]
+    assert deployment["zone"] == "us-east-1b"
+    output = lab("run", "--on", "demo", "--launcher", "none", "python3", "train.py")
+    assert "rank 0" in output and "rank 1" in output
+    for file in lab.home.glob("state.db*"):
+        file.unlink()
+    lab("down", "demo", "--yes")
+    assert lab.left() == []
+
+
+@needs_sshd
+def test_the_guest_ends_itself_at_the_deadline_and_keeps_its_disk(lab):
+    lab.up("--max-hours", "1")
+    (machine,) = lab.machines.by_id.values()
+    machine.move_clock(3700)
+    end = time.monotonic() + 40
+    while next(iter(lab.sim.instances().values())).state != "stopped":
+        assert time.monotonic() < end, machine.log
+        time.sleep(0.1)
+    (deployment,) = lab.json("ls", "--refresh")["deployments"]
+    assert deployment["state"] == "ended_by_guard"
+    lab("down", "demo", "--yes")
+    assert lab.left() == []
+
+
+@needs_sshd
+def test_killed_in_the_middle(lab):
+    """`kill -9` while the request is under way; `down` leaves nothing."""
+    lab.sim.slow_s = 0.6
+    lab.sim.faults.append(Fault("RunInstances", "slow"))
+    process = lab.start(*UP, "--yes", "--ssh-user", getpass.getuser())
+    end = time.monotonic() + 60
+    while "RunInstances" not in lab.sim.calls:
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    lab.sim.heal()
+    time.sleep(0.7)
+    assert lab.left()
+    lab("down", "demo", "--yes")
+    assert lab.left() == []
