@@ -15,6 +15,7 @@ from gpucloud.providers.gcp.session import Session, open_session
 ANSWER_S = 30.0  # how long one call may take
 LONGER_S = {"insert_unary": 60.0, "wait": 130.0}  # `wait` answers after two minutes at the latest
 FINISH_S = 900.0  # after this an operation counts as not answered
+Made = tuple[str, str]  # service and name of something that this launch has made
 PAUSES_S = (0.2, 1.0)  # before a call is sent again
 RETRY_VARIABLE = "GPUCLOUD_WAIT_RETRY"  # seconds that a pause may last at most; tests shorten it
 
@@ -91,20 +92,26 @@ class Api:
         except Missing:
             return None
 
-    def create(self, service: str, word: str, body: Mapping[str, Any], token: str, **place: Any) -> None:
-        """Make one thing and wait for it; raises Exists when its name is taken.
+    def create(
+        self, service: str, word: str, body: Mapping[str, Any], token: str, made: list[Made], **place: Any
+    ) -> None:
+        """Make one thing and wait for it; in `made` once the cloud has accepted. Raises Exists for a taken name.
 
         An operation that is done at once is that of an earlier sending: what it made may be gone again, and then
         the cloud, which knows the request, would make nothing. Names are unique, so nothing is made twice.
         """
         name = str(body["name"])
         words = {**place, f"{word}_resource": body}
-        made = self.call(service, "insert_unary", **words, request_id=request_id(token, service, name))
-        known = made.status.name == "DONE"
-        self.finish(made)
-        if known and self.get(service, **place, **{word: name}) is None:
-            again = request_id(token, service, name, made.name)
-            self.finish(self.call(service, "insert_unary", **words, request_id=again))
+        before = ""
+        while True:
+            key = request_id(token, service, name, before)
+            operation = self.call(service, "insert_unary", **words, request_id=key)
+            made.append((service, name))
+            known = operation.status.name == "DONE"
+            self.finish(operation)
+            if not known or self.get(service, **place, **{word: name}) is not None:
+                return
+            before = operation.name
 
     def finish(self, operation: Any) -> None:
         """Wait until an operation is done; raises what it failed with.

@@ -11,7 +11,7 @@ from gpucloud.core.errors import REFUSALS, AmbiguousError, BadRequest, GpucloudE
 from gpucloud.core.names import node_name
 from gpucloud.providers.boot import ssh_port
 from gpucloud.providers.gcp import network
-from gpucloud.providers.gcp.api import Api, request_id
+from gpucloud.providers.gcp.api import Api, Made, request_id
 from gpucloud.providers.gcp.errors import Exists, Missing
 from gpucloud.providers.gcp.images import find_image
 from gpucloud.providers.gcp.machines import machine_of
@@ -25,11 +25,12 @@ from gpucloud.providers.site import Site
 def launch(api: Api, site: Site, spec: LaunchSpec, now: float) -> Sequence[Resource]:
     """The machines. A refusal means that nothing of the attempt is left; all else is AmbiguousError."""
     bodies, place = _requests(api, site, spec, now)
+    made: list[Made] = []
     try:
-        network.prepare(api, spec, place, ssh_port(site))
-        _all_of([partial(_insert, api, spec, body) for body in bodies])
+        network.prepare(api, spec, place, ssh_port(site), made)
+        _all_of([partial(_insert, api, spec, body, made) for body in bodies])
     except REFUSALS as error:
-        roll_back(api, spec, error)
+        roll_back(api, spec, made, error)
         raise
     try:
         return _made(api, site, spec)
@@ -68,17 +69,18 @@ def _outcome(job: Any) -> GpucloudError | None:
     return None
 
 
-def _insert(api: Api, spec: LaunchSpec, body: Mapping[str, Any]) -> None:
+def _insert(api: Api, spec: LaunchSpec, body: Mapping[str, Any], made: list[Made]) -> None:
     """Make one machine; that it is there already is as good, when it is ours."""
     zone, name = spec.offer.zone, body["name"]
     try:
-        api.create("Instances", "instance", body, spec.token, zone=zone)
+        api.create("Instances", "instance", body, spec.token, made, zone=zone)
     except Exists:
         there = api.get("Instances", zone=zone, instance=name)
         if there is None:  # its disk's name, or it went meanwhile
             raise AmbiguousError(f"The name {name} is taken, but there is no such machine in {zone}.") from None
         if not same_owner(there.labels, spec.tags):
             raise BadRequest(f"The machine {name} exists and is not ours.", "Choose another name.") from None
+        made.append(("Instances", name))
 
 
 def _made(api: Api, site: Site, spec: LaunchSpec) -> list[Resource]:
@@ -95,12 +97,13 @@ def _fetch(api: Api, spec: LaunchSpec, rank: int) -> Any:
     return found
 
 
-def roll_back(api: Api, spec: LaunchSpec, refused: GpucloudError) -> None:
-    """Remove what the attempt has made so far. Raises AmbiguousError when that is not certain."""
-    names = [node_name(spec.deployment_id, spec.attempt, rank) for rank in range(spec.nodes)]
+def roll_back(api: Api, spec: LaunchSpec, made: Sequence[Made], refused: GpucloudError) -> None:
+    """Remove what this launch has made, machines first. Raises AmbiguousError when that is not certain."""
     try:
-        in_parallel([partial(_remove, api, spec, name) for name in names])
-        network.remove_all(api, spec.deployment_id, spec.tags)
+        in_parallel([partial(_remove, api, spec, name) for service, name in made if service == "Instances"])
+        for service in ("Firewalls", "Networks"):
+            names = [name for kind, name in made if kind == service]
+            in_parallel([partial(network.remove, api, service, name, spec.tags) for name in names])
     except GpucloudError as error:
         words = f"{refused.message} What was made before that could not be removed: {error.message}"
         raise AmbiguousError(words, error.hint) from None

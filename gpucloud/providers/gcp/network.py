@@ -16,7 +16,7 @@ from typing import Any
 
 from gpucloud.core.cloud import LaunchSpec
 from gpucloud.core.errors import BadRequest, NotOffered
-from gpucloud.providers.gcp.api import Api, request_id
+from gpucloud.providers.gcp.api import Api, Made, request_id
 from gpucloud.providers.gcp.errors import Exists, Missing
 from gpucloud.providers.gcp.marks import described, network_tag, read_description, rule_name, same_owner
 
@@ -76,13 +76,15 @@ def _in_subnet(api: Api, asked: str, region: str, tag: str, own_rules: bool) -> 
     return Place(found.network, found.self_link, tag, own_rules=own_rules)
 
 
-def prepare(api: Api, spec: LaunchSpec, place: Place, port: int) -> None:
+def prepare(api: Api, spec: LaunchSpec, place: Place, port: int, made: list[Made]) -> None:
     """Make what the place needs before a machine is there; safe to repeat."""
     if place.own_network:
         body = {"name": network_tag(spec.deployment_id), "auto_create_subnetworks": True}
-        _ensure(api, "Networks", "network", {**body, "description": described(spec.tags, spec.offer.region)}, spec)
+        _ensure(
+            api, "Networks", "network", {**body, "description": described(spec.tags, spec.offer.region)}, spec, made
+        )
     if place.own_rules:
-        in_parallel([partial(_ensure_rule, api, rule, spec) for rule in rules(spec, place, port)])
+        in_parallel([partial(_ensure_rule, api, rule, spec, made) for rule in rules(spec, place, port)])
 
 
 def rules(spec: LaunchSpec, place: Place, port: int) -> list[dict[str, Any]]:
@@ -113,20 +115,23 @@ def ranges(cidrs: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _ensure_rule(api: Api, rule: Mapping[str, Any], spec: LaunchSpec) -> None:
-    there = _ensure(api, "Firewalls", "firewall", rule, spec)
+def _ensure_rule(api: Api, rule: Mapping[str, Any], spec: LaunchSpec, made: list[Made]) -> None:
+    there = _ensure(api, "Firewalls", "firewall", rule, spec, made)
     if there is not None and "source_ranges" in rule and list(there.source_ranges) != list(rule["source_ranges"]):
         _set_ranges(api, rule["name"], rule["source_ranges"])
 
 
-def _ensure(api: Api, service: str, word: str, body: Mapping[str, Any], spec: LaunchSpec) -> Any | None:
+def _ensure(
+    api: Api, service: str, word: str, body: Mapping[str, Any], spec: LaunchSpec, made: list[Made]
+) -> Any | None:
     """Make it; what was there before when its name is taken by us. Raises BadRequest when it is somebody else's."""
     name = body["name"]
     try:
-        api.create(service, word, body, spec.token)
+        api.create(service, word, body, spec.token, made)
     except Exists:
         there = api.get(service, **{word: name})
         if there is not None and same_owner(read_description(there.description), spec.tags):
+            made.append((service, name))
             return there
         raise BadRequest(f"The {word} {name} exists and is not this deployment's.", "Choose another name.") from None
     return None

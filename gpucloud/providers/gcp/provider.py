@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from gpucloud.core.cloud import Guard, Identity, LaunchSpec, Outline, Quota, Resource, Scan
+from gpucloud.core.errors import CredentialsError
 from gpucloud.core.names import owner_hash
 from gpucloud.core.offers import Offer
 from gpucloud.providers.boot import ssh_port
 from gpucloud.providers.gcp import changes, find, guards, launch, network, places, quotas, shapes
 from gpucloud.providers.gcp.api import Api
+from gpucloud.providers.gcp.errors import Missing
 from gpucloud.providers.site import Site
 
 
@@ -28,7 +30,11 @@ class GcpProvider:
     def identity(self) -> Identity:
         """The project and the principal. One question to the API, so that a service that is off shows here."""
         session = self._api.session
-        self._api.call("Projects", "get")
+        try:
+            self._api.call("Projects", "get")
+        except Missing:
+            sentence = f"There is no project '{session.project}' that these credentials may see ({session.via})."
+            raise CredentialsError(sentence, "Set GOOGLE_CLOUD_PROJECT to the project's id.") from None
         principal = session.principal or session.project
         owner = owner_hash(f"gcp:{session.project}:{principal}")
         return Identity(self.name, session.project, session.principal, session.via, session.endpoint, owner)

@@ -60,7 +60,7 @@ def _credentials(environ: Mapping[str, str]) -> tuple[Any, str, str]:
                 found, project = google.auth.load_credentials_from_file(file, scopes=[SCOPE])  # type: ignore[no-untyped-call]
             return found, project or "", f"{FILE} ({_kind_of(file)})"
         found, project = google.auth.default(scopes=[SCOPE])
-    except (exceptions.GoogleAuthError, ValueError, OSError) as error:
+    except (exceptions.GoogleAuthError, ValueError, OSError, AttributeError, TypeError) as error:
         raise CredentialsError(_why(error, file), LOGIN_HINT) from None
     return found, project or "", _link(found)
 
