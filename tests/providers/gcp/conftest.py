@@ -53,6 +53,9 @@ class Ready:
 
     def greet(self, resource: Resource) -> None: ...
 
+    def set_deadline(self, resource: Resource, deployment_id: str, deadline_epoch_s: float | None) -> bool:
+        return True
+
     def remember(self, name: str, deployment_id: str, nodes: Sequence[Resource]) -> None: ...
 
     def forget(self, name: str, deployment_id: str) -> None: ...
