@@ -65,6 +65,7 @@ def launch(api: Api, site: Site, spec: LaunchSpec, now: float) -> Sequence[Resou
         wiring = _make_surroundings(api, site, spec, ready)
         machines = _make_machines(api, site, spec, ready, wiring)
         _arm(api, spec, ready, machines, now)
+        return _made(api, site, spec, ready)
     except (ThrottledError, Missing, Exists) as error:  # the token is sent again: what is there is kept for it
         raise AmbiguousError(error.message, "Try again.") from None
     except REFUSALS as error:
@@ -72,7 +73,6 @@ def launch(api: Api, site: Site, spec: LaunchSpec, now: float) -> Sequence[Resou
         raise
     except GpucloudError as error:
         raise error if isinstance(error, AmbiguousError) else AmbiguousError(error.message, error.hint) from None
-    return _made(api, site, spec, ready)
 
 
 def _prepared(api: Api, site: Site, spec: LaunchSpec, now: float) -> Prepared:
@@ -215,10 +215,8 @@ def _settled(api: Api, spec: LaunchSpec, group: str, node: str) -> Any:
     """A machine that an earlier sending of this request made, or is still making."""
     for _ in range(SETTLE_LOOKS):
         there = api.get(api.compute.virtual_machines.get, group, node, expand="instanceView")
-        if there is None and spec.offer.market == "spot":
-            raise CapacityError(f"Azure took the spot machine {node} back while it was being made.")
         if there is None:
-            raise AmbiguousError(f"Azure has made the machine {node}, but does not show it.")
+            raise _vanished(spec, node)
         if not same_owner(there, spec.tags):
             raise BadRequest(f"The machine {node} in {group} exists and is not ours.", "Choose another name.")
         if state_of(there) == "failed":
@@ -228,6 +226,13 @@ def _settled(api: Api, spec: LaunchSpec, group: str, node: str) -> Any:
             return there
         api.pause()
     raise AmbiguousError(f"The machine {node} is still being made.")
+
+
+def _vanished(spec: LaunchSpec, node: str) -> GpucloudError:
+    """A machine that was made and is not there: taken back, or not shown yet."""
+    if spec.offer.market == "spot":
+        return CapacityError(f"Azure took the spot machine {node} back while it was being made.")
+    return AmbiguousError(f"Azure has made the machine {node}, but does not show it.")
 
 
 def _arm(api: Api, spec: LaunchSpec, ready: Prepared, machines: Sequence[Mapping[str, Any]], now: float) -> None:
@@ -253,8 +258,8 @@ def _made(api: Api, site: Site, spec: LaunchSpec, ready: Prepared) -> list[Resou
     port, group = ssh_port(site), ready.place.group
     found = in_parallel([partial(find.machine, api, group, node, port) for node in nodes_of(spec)])
     for node, resource in zip(nodes_of(spec), found, strict=True):
-        if resource is None:  # made and taken back at once, or not shown yet: a look decides
-            raise AmbiguousError(f"The machine {node} was made, and is not there.")
+        if resource is None:
+            raise _vanished(spec, node)
     return [resource for resource in found if resource is not None]
 
 

@@ -95,7 +95,9 @@ def machine_of(
         market="spot" if properties.get("priority") == "Spot" else "on-demand",
         created_epoch_s=epoch_s(str(properties.get("timeCreated") or "")),
         tags=tags,
-        endpoint=Endpoint(host, ssh_port, user) if host and state == "running" else None,
+        endpoint=Endpoint(host, ssh_port, user, base_dir=f"gpucloud/{deployment_id}")
+        if host and state == "running"
+        else None,
         private_ip=private_ip,
     )
 

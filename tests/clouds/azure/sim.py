@@ -80,7 +80,9 @@ class AzureSim(SimServer):
         """Everything that exists: groups, machines, disks, addresses, interfaces, firewalls, networks."""
         with self.lock:
             self.cloud.age()
-            groups = [f"resourceGroup {group['name']}" for group in self.cloud.groups.values() if not group.get("_given")]
+            groups = [
+                f"resourceGroup {group['name']}" for group in self.cloud.groups.values() if not group.get("_given")
+            ]
             things = [thing for thing in self.cloud.things.values() if not thing.get("_given")]
             return groups + [f"{thing['type'].rpartition('/')[2][:-1]} {thing['name']}" for thing in things]
 
