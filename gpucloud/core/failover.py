@@ -20,6 +20,7 @@ from gpucloud.core.errors import (
     QuotaError,
     ThrottledError,
     Unreachable,
+    UsageError,
 )
 from gpucloud.core.offers import Offer
 
@@ -55,7 +56,7 @@ class RuledOut:
         """With what a refusal of `offer` rules out. An image that is wrong twice is wrong everywhere there."""
         if code == "bootstrap":
             return self._after_useless(offer)
-        shared = RULES_OUT.get(code, ())
+        shared = CLOUD if code == "usage" else RULES_OUT.get(code, ())
         return replace(self, places=self.places | {_key(offer, shared)}) if shared else self
 
     def _after_useless(self, offer: Offer) -> RuledOut:
@@ -83,9 +84,10 @@ def short_since(present: Present, offer: Offer) -> float | None:
     return max(times, default=None)
 
 
-def goes_on(code: str) -> bool:
-    """Whether the next offer is tried after this error."""
-    return code in RULES_OUT
+def goes_on(code: str, clouds_left: bool = False) -> bool:
+    """Whether the next offer is tried after this error. A cloud that cannot be used here (its library is missing)
+    ends it all only where there is no other cloud."""
+    return code in RULES_OUT or (code == "usage" and clouds_left)
 
 
 def nothing_started(tried: Sequence[Mapping[str, Any]], hints: Mapping[str, str] | None = None) -> GpucloudError:
@@ -103,10 +105,12 @@ def nothing_started(tried: Sequence[Mapping[str, Any]], hints: Mapping[str, str]
         NotRegistered,
         Unreachable,
         BootstrapError,
+        UsageError,
     )
     for kind in kinds:
         if kind.code in codes:
-            return kind(_sentence(kind.code, tried), given.get(kind.code, HINTS[kind.code]), attempts=list(tried))
+            hint = given.get(kind.code) or HINTS.get(kind.code, HINTS[""])
+            return kind(_sentence(kind.code, tried), hint, attempts=list(tried))
     last = codes[-1] if codes else ""
     answered = next((kind for kind in (PolicyError, ThrottledError, NotOffered) if kind.code == last), CloudError)
     return answered(_sentence(last, tried), given.get(last, HINTS[""]), attempts=list(tried))

@@ -62,6 +62,7 @@ class Choosing:
         if not isinstance(provider, NamesPlaces):
             return (offer,)
         try:
+            self._ctx.clouds.identity(offer.cloud)  # who cannot log in need not ask for zones
             return provider.places(offer, self._request.options)
         except GpucloudError as error:
             self.refused(self._skip(offer, error), offer)

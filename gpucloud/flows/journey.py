@@ -167,7 +167,7 @@ class Journey:
         return Launch(spec, identity.account, identity.principal, identity.endpoint, guards)
 
     def _skipped(self, offer: Offer, error: GpucloudError) -> str:
-        if not goes_on(error.code):
+        if not goes_on(error.code, clouds_left=any(other.cloud != offer.cloud for other in self._request.offers)):
             raise error
         data = {"offer": offer_record(offer), "code": error.code, "message": error.message}
         self._ctx.journal.append(Draft("attempt_skipped", self._id, data))

@@ -63,3 +63,50 @@ def test_refusing_to_launch_without_a_guard_says_how_to_go_on(tmp_path):
     assert "--no-guard" in error["hint"]
     accepted = alone(*words, "--no-guard", "--alarm", GPUCLOUD_FAKE_SCRIPT=str(script))
     assert json.loads(accepted.stdout)["deployments"][0]["state"] == "ready"
+
+
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("boto3", "botocore", "google", "azure"):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+from gpucloud.cli.app import main
+sys.exit(main({words!r}))
+"""
+
+
+def without_libraries(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command as after `pip install gpucloud` without an extra."""
+    code, env = WITHOUT.format(words=list(words)), {**os.environ, "GPUCLOUD_SSH_FROM": "203.0.113.7"}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60)
+
+
+@pytest.mark.parametrize("cloud", CLOUDS_WITH_DRIVER)
+def test_a_missing_library_names_the_extra_and_is_exit_2(cloud, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")  # without a trace of credentials, the library is not missed
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    done = without_libraries("up", "trial", "--cloud", cloud, "--gpu", "T4", "--yes")
+    assert done.returncode == 2, done.stderr
+    assert f'pip install "gpucloud[{cloud}]"' in done.stderr and "Traceback" not in done.stderr
+    assert json.loads(without_libraries("ls", "-o", "json").stdout)["deployments"] == []
+
+
+def test_without_any_library_check_and_gc_still_answer():
+    done = without_libraries("check", "-o", "json")
+    clouds = {item["cloud"]: item for item in json.loads(done.stdout)["clouds"]}
+    for cloud in CLOUDS_WITH_DRIVER:
+        reason = clouds[cloud]["reason"]
+        assert clouds[cloud]["usable"] is False
+        assert f"gpucloud[{cloud}]" in reason or "credentials" in reason
+    done = without_libraries("gc", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    assert {place["cloud"] for place in json.loads(done.stdout)["unscanned"]} >= set(CLOUDS_WITH_DRIVER)
+
+
+@pytest.mark.parametrize("cloud", CLOUDS_WITH_DRIVER)
+def test_without_credentials_it_is_exit_4_with_the_step_that_helps_and_the_name_stays_free(cloud):
+    done = alone("up", "trial", "--cloud", cloud, "--gpu", "T4", "--yes", GPUCLOUD_SSH_FROM="203.0.113.7")
+    assert "code: 4" in done.stderr, done.stderr
+    assert json.loads(alone("ls", "-o", "json").stdout)["deployments"] == []

@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from gpucloud.core.errors import AmbiguousError, BootstrapError, CloudError, PolicyError, QuotaError, UsageError
+from gpucloud.core.errors import (
+    AmbiguousError,
+    BootstrapError,
+    CapacityError,
+    CloudError,
+    PolicyError,
+    QuotaError,
+    UsageError,
+)
 from gpucloud.flows.ahead import Ahead
 from gpucloud.providers.fake.cloud import FakeProvider
 
@@ -221,3 +229,25 @@ def test_an_error_before_anything_was_sent_leaves_the_name_free(stage):
         stage.up()
     assert caught.value.exit_code == 2
     assert stage.present.live == ()
+
+
+class Elsewhere(FakeProvider):
+    """Another cloud, whose library is not installed."""
+
+    name = "elsewhere"
+
+    def identity(self):
+        raise UsageError("The library for elsewhere is not installed.", 'pip install "gpucloud[elsewhere]"')
+
+
+def test_a_cloud_whose_library_is_missing_is_skipped_where_there_are_others(stage):
+    stage.ctx.clouds._opened["elsewhere"] = Elsewhere(stage.store)
+    here, there = stage.offers("fk.t4"), tuple(replace(o, cloud="elsewhere") for o in stage.offers("fk.t4"))
+    deployment = stage.up(offers=(*there, *here))
+    assert [(line["cloud"], line["outcome"]) for line in deployment.tried] == [
+        ("elsewhere", "usage"),
+        ("fake", "ready"),
+    ]
+    stage.script({"verb": "launch", "fault": "capacity", "times": 0})
+    with pytest.raises(CapacityError):
+        stage.up("second", offers=(*there, *here))
