@@ -144,6 +144,19 @@ class Unpacked:
         except Exception as error:  # each library has errors of its own
             raise EOFError(f"the packed stream is damaged: {error}") from error
 
+    def at_end(self) -> bool:
+        """Whether nothing but zeros is left: what fills up a tar stream. Reads ahead to find out."""
+        while True:
+            rest = self._ready[self._at :].lstrip(b"\0")
+            if rest:
+                self._ready, self._at = rest, 0
+                return False
+            self._ready, self._at = b"", 0
+            data = self.read(1 << 16)
+            if not data:
+                return True
+            self._ready, self._at = data + self._ready[self._at :], 0
+
     @property
     def left_over(self) -> bytes:
         """What followed the packed part."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gpucloud.core.errors import SyncError
@@ -51,15 +51,20 @@ class Bounded:
 
 @dataclass(frozen=True)
 class Stream:
-    """A talk whose machine waits for NUL-ended names; `begin` goes before them."""
+    """A talk whose machine waits for NUL-ended names; `begin` goes before them.
+
+    `plain`: its tar takes no list, so that folders are made by us and several archives come in a row.
+    """
 
     talk: Talk
     codec: str
     begin: bytes = b""
+    plain: bool = False
 
     def take(self, root: str, names: Mapping[str, Entry], moved: Callable[[int], None]) -> Fetched:
         """Fetch `names` (as they are there) to the names of their entries below `root`."""
-        feed = threading.Thread(target=self._ask, args=(list(names),), daemon=True)
+        asked = [name for name, one in names.items() if not (self.plain and one.kind == "d")]
+        feed = threading.Thread(target=self._ask, args=(asked,), daemon=True)
         feed.start()
         stream = Unpacked(self.codec, self.talk.read)
         wanted = {one.path: one for one in names.values()}
@@ -67,7 +72,10 @@ class Stream:
         limit = _limit(root, wanted.values()) + MEMBER_BYTES * len(wanted)
         try:
             with Landing(root, moved) as landing:
-                landing.take(Bounded(stream.read_exactly, limit), wanted, rename)
+                if self.plain:
+                    landing.make_folders(wanted.values())
+                for _ in self._archives(stream, len(asked)):
+                    landing.take(Bounded(stream.read_exactly, limit), wanted, rename)
         except (EOFError, Damaged) as error:
             raise self.talk.failure(str(error)) from error
         feed.join()
@@ -75,6 +83,13 @@ class Stream:
             pass
         self._judge(landing.missing(wanted))
         return Fetched(landing.files, landing.bytes, stream.packed_bytes, self._changed())
+
+    def _archives(self, stream: Unpacked, names: int) -> Iterator[None]:
+        """Once for each archive of the stream."""
+        if not self.plain:
+            yield
+        while self.plain and names and not stream.at_end():
+            yield
 
     def _ask(self, names: Sequence[str]) -> None:
         # a name that begins with "-" must not be taken for an option by an old tar

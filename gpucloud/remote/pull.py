@@ -44,7 +44,7 @@ def pull(
     """
     words: dict[str, Argument] = {"root": remote, "git": False, "accept": accepted_codecs()}
     with Talk(transport, "pull", words) as talk:
-        head = talk.head("codec", "fine", "as", "python")
+        head = talk.head("codec", "fine", "as", "python", "archiver")
         there = talk.manifest(head["codec"])
         target = _target_of(local, remote, head["as"] == "folder")
         here = _scan(target)
@@ -192,11 +192,12 @@ class _Pull:
             files = [one for one in entries if one.kind == "f"]
             first, *others = shared_out(files, len(extra) + 1)
             shares = [[one for one in entries if one.kind != "f"] + first if extra else entries, *others]
-            streams = [Stream(self.talk, self.head["codec"], b"send\n")]
+            plain = self.head["archiver"] == "other" and not self.head["python"]
+            streams = [Stream(self.talk, self.head["codec"], b"send\n", plain)]
             for one in extra:
                 words: dict[str, Argument] = {"root": self._root_there(), "accept": accepted_codecs()}
                 talk = stack.enter_context(Talk(one, "fetch", words))
-                streams.append(Stream(talk, talk.head("codec")["codec"]))
+                streams.append(Stream(talk, talk.head("codec")["codec"], plain=plain))
             with ThreadPoolExecutor(len(streams)) as pool, _writing():
                 for got in list(pool.map(self._take, streams, shares)):
                     total.add(got)

@@ -10,13 +10,13 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 
 from gpucloud.core.errors import SyncError
 from gpucloud.core.wire import STAGE_DIR
 from gpucloud.remote import tarformat as tar
-from gpucloud.remote.manifest import Entry
+from gpucloud.remote.manifest import UNKNOWN, Entry
 
 PIECE = 1 << 18
 LATEST_NS = 2**33 * 10**9
@@ -130,6 +130,15 @@ class Landing:
             with contextlib.suppress(OSError):
                 os.fchmod(self._folders.at(path, make=False), mode)
 
+    def make_folders(self, wanted: Iterable[Entry]) -> None:
+        """The folders among `wanted`, which the stream will not name."""
+        for one in wanted:
+            if one.kind == "d":
+                self._folders.at(one.path)
+                if one.mode != UNKNOWN:
+                    self._modes[one.path] = _folder_mode(one.mode)
+                self._came.add(one.path)
+
     def missing(self, wanted: Mapping[str, Entry]) -> list[str]:
         """What was wanted and did not come."""
         return [path for path in wanted if path not in self._came]
@@ -140,7 +149,7 @@ class Landing:
         folder, _, last = name.rpartition("/")
         if member.kind == tar.FOLDER:
             self._folders.at(name)
-            self._modes[name] = member.mode & 0o1777 | stat.S_IRWXU
+            self._modes[name] = _folder_mode(member.mode)
         elif member.kind == tar.SYMLINK:
             os.symlink(member.link, "link", dir_fd=self._stage_fd)
             os.rename("link", last, src_dir_fd=self._stage_fd, dst_dir_fd=self._folders.at(folder))
@@ -179,6 +188,11 @@ class Landing:
         folder, _, last = name.rpartition("/")
         os.rename("link", last, src_dir_fd=self._stage_fd, dst_dir_fd=self._folders.at(folder))
         self.files += 1
+
+
+def _folder_mode(mode: int) -> int:
+    """What we can still write into, whatever the other side says."""
+    return mode & 0o1777 | stat.S_IRWXU
 
 
 def set_time(descriptor: int, mtime_ns: int) -> None:

@@ -20,8 +20,20 @@ fi
 r='%y %m %s %T@ %P\0'
 case $(find . -maxdepth 0 -printf '%T@' 2>/dev/null) in
     *[0-9].[0-9]*) walker=gnu;;
-    *) walker=names; if [ -n "$python" ] && python3 -c '' 2>/dev/null; then walker=python; else python=; fi;;
+    *) walker=names; have find || walker=shell
+        if [ -n "$python" ] && python3 -c '' 2>/dev/null; then walker=python; else python=; fi;;
 esac
+# The same without find. $1: a path; the names below a folder come after it.
+tell() {
+    case ${1##*/} in .gpucloud-stage) return;; .git) if [ -z "$git" ]; then return; fi;; esac
+    if [ -h "$1" ]; then printf 'l - - - %s\0\0' "$1"
+    elif [ -d "$1" ]; then printf 'd - - - %s\0' "$1"; tell_below "$1"
+    elif [ -f "$1" ]; then printf 'f - - - %s\0' "$1"
+    fi
+}
+tell_below() {
+    for one in "$1"/* "$1"/.[!.]* "$1"/..?*; do tell "$one"; done
+}
 # walk START [find's depth option and number]: the records of everything there, then END
 walk() {
     case $walker in
@@ -42,6 +54,7 @@ walk() {
         done
         find "$@" '(' -name .gpucloud-stage -o -name "$skip" ')' -prune \
             -o -type l -exec printf 'l - - - %s\0\0' {} +;;
+    shell) set +f; if [ "${2-}" = -maxdepth ]; then tell "$1"; else tell_below "$1"; fi; set -f;;
     esac
     printf 'END gpucloud\0'
 }

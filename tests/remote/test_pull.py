@@ -218,7 +218,7 @@ class Said:
 
 def lie(manifest: bytes, archive: bytes = b"", codec: str = "zstd", head: str = "", then: bytes = b"") -> Scripted:
     """A machine with this manifest and this archive, `then` on the channel for large files."""
-    words = head or f"codec={codec} fine=1 as=folder python=1"
+    words = head or f"codec={codec} fine=1 as=folder python=1 archiver=gnu"
     packed = [one.compress(data) + one.flush() for data in (manifest, archive) for one in [packer(codec)]]
     start = b"\ngpucloud:start "
     return Scripted(start + words.encode() + b"\n" + b"".join(packed), start + b"\n" + then)
@@ -274,7 +274,7 @@ def test_names_of_ours_and_gits_are_not_fetched(tmp_path, name):
     assert list((tmp_path / "here").iterdir()) == []
 
 
-@pytest.mark.parametrize("head", ["codec=zstd", "fine=1 as=folder python=1"])
+@pytest.mark.parametrize("head", ["codec=zstd", "fine=1 as=folder python=1 archiver=gnu"])
 def test_an_answer_that_lacks_words(tmp_path, head):
     with pytest.raises(SyncError, match="not complete"):
         pull(lie(ONE, head=head), "out", tmp_path / "here")
