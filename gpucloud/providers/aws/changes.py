@@ -132,7 +132,9 @@ class Changes:
 
     def _groups_of(self, found: Resource, instance: dict[str, Any]) -> list[str]:
         """The machine's groups that are this deployment's own."""
-        ids = [item["GroupId"] for item in instance.get("SecurityGroups", ())]
+        cards = [card.get("Groups", ()) for card in instance.get("NetworkInterfaces", ())]
+        shown = [item["GroupId"] for items in (instance.get("SecurityGroups", ()), *cards) for item in items]
+        ids = list(dict.fromkeys(shown))
         if not ids:
             return []
         rows = self.clients.call("ec2", found.region, "DescribeSecurityGroups", GroupIds=ids).get("SecurityGroups")

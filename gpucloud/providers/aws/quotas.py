@@ -30,7 +30,7 @@ CODES = {
     "L-85EED4F7": ("DL", "spot"),
 }
 SHOWN = ("P", "P5", "G and VT")  # the others matter to offers, not to `check`
-LETTERS = {"p": "P", "g": "G and VT", "vt": "G and VT", "inf": "Inf", "trn": "Trn", "dl": "DL"}
+LETTERS = {"p": "P", "g": "G and VT", "gr": "G and VT", "vt": "G and VT", "inf": "Inf", "trn": "Trn", "dl": "DL"}
 STANDARD = frozenset("acdhimrtz")
 AT_ONCE = 32
 

@@ -32,6 +32,7 @@ from tests.clouds.aws.wire import (
 )
 from tests.clouds.http import Answer, Request, SimServer
 
+SERVICES = {"monitoring": "cloudwatch"}  # how policies call them
 ACCOUNT, OTHER_ACCOUNT = "123456789012", "210987654321"
 KEYS = {"AKIAMINE": ACCOUNT, "AKIAOTHER": OTHER_ACCOUNT}
 MOTO_IMAGE = "ami-1234abcd"  # one that moto knows
@@ -121,7 +122,7 @@ class AwsSim(SimServer):
     )
     refusals: list[Refusal] = field(default_factory=list)
     denied_regions: set[str] = field(default_factory=set)
-    denied_actions: set[str] = field(default_factory=set)
+    granted: set[str] | None = None  # the only actions allowed, as in `ec2:RunInstances`; None: every one
     required_tags: set[str] = field(default_factory=set)
     without_default_vpc: set[str] = field(default_factory=set)
     quotas: dict[str, float] = field(
@@ -208,6 +209,19 @@ class AwsSim(SimServer):
             subnets = [item for by_id in networks for item in by_id.values()]
             return next(str(item.id) for item in subnets if item.availability_zone == zone)
 
+    def alarms(self) -> list[Any]:
+        """moto's alarms."""
+        with self.lock:
+            return [alarm for region in self.zones for alarm in _backend("cloudwatch", region).alarms.values()]
+
+    def volume(self, zone: str, tags: dict[str, str] | Any) -> str:
+        """A disk that no machine has; its id."""
+        with self.lock:
+            ec2 = _backend("ec2", zone[:-1])
+            identifier = str(ec2.create_volume(size=10, zone_name=zone).id)
+            ec2.create_tags([identifier], dict(tags))
+        return identifier
+
     def profile(self, name: str) -> None:
         """An instance profile of that name."""
         from moto.backends import get_backend
@@ -276,9 +290,10 @@ class AwsSim(SimServer):
         if call.region in self.denied_regions and call.operation != "DescribeRegions":
             code = "UnauthorizedOperation" if call.service == "ec2" else "AccessDeniedException"
             return refusal(call, 403, code, SCP)
-        if call.operation in self.denied_actions:
+        action = f"{SERVICES.get(call.service, call.service)}:{call.operation}"
+        if self.granted is not None and action not in self.granted:
             code = "UnauthorizedOperation" if call.service == "ec2" else "AccessDeniedException"
-            return refusal(call, 403, code, f"You are not authorized to perform: {call.operation}.")
+            return refusal(call, 403, code, f"You are not authorized to perform: {action}.")
         return None
 
     # ---- services that moto has no data for
@@ -478,6 +493,9 @@ class AwsSim(SimServer):
             reason = item.find(f"{{{NAMESPACE}}}stateReason/{{{NAMESPACE}}}code")
             assert reason is not None
             reason.text = "Server.SpotInstanceTermination"
+        cpu = ElementTree.SubElement(item, f"{{{NAMESPACE}}}cpuOptions")  # moto leaves it out
+        for name in ("coreCount", "threadsPerCore"):
+            ElementTree.SubElement(cpu, f"{{{NAMESPACE}}}{name}").text = "2"
         address = self.addresses.get(identifier)
         for found in item.findall(f"{{{NAMESPACE}}}ipAddress"):
             found.text = address or "192.0.2.7"
@@ -487,9 +505,13 @@ class AwsSim(SimServer):
         hidden = [name for name in numbered(call.words, "InstanceId") if self._hidden(name)]
         if hidden:
             return refusal(call, 400, "InvalidInstanceID.NotFound", f"The instance ID '{hidden[0]}' does not exist")
+        alive = self.instances()
+        ids = numbered(call.words, "InstanceId")
+        if all(name not in alive or name in self.ending for name in ids):  # moto cannot do that twice
+            return xml("TerminateInstances", "<instancesSet/>")
         answer = to_moto(call)
         if answer.status == 200:
-            for identifier in numbered(call.words, "InstanceId"):
+            for identifier in ids:
                 if identifier not in self.ending and self.ending_s:
                     self.ending[identifier] = self.clock() + self.ending_s
                 self.on_power(identifier, "end")
