@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.bench.report import Row, table
+from tests.bench.report import Row, line, table
 
 
 def main(wanted: list[str]) -> int:
@@ -21,7 +21,9 @@ def main(wanted: list[str]) -> int:
         if wanted and name.removeprefix("bench_") not in wanted:
             continue
         print(f"{name} …", file=sys.stderr, flush=True)
-        rows += importlib.import_module(f"tests.bench.{name}").run()
+        for row in importlib.import_module(f"tests.bench.{name}").run():
+            rows.append(row)
+            print(line(row), file=sys.stderr, flush=True)
     print(table(rows))
     cores, busy = os.cpu_count() or 1, os.getloadavg()[1]
     if busy > 1.5 * cores:

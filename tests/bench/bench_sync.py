@@ -26,11 +26,11 @@ ROUNDS = 5
 LARGE_MIB = int(os.environ.get("GPUCLOUD_BENCH_LARGE_MIB", "1024"))
 
 
-def run() -> list[Row]:
+def run() -> Iterator[Row]:
     """All rows; none where sshd or rsync is missing."""
     if SSHD is None or not shutil.which("rsync"):
-        return [Row.skipped("sync beside rsync", "needs sshd and rsync")]
-    rows = []
+        yield Row.skipped("sync beside rsync", "needs sshd and rsync")
+        return
     # in memory where that is possible: a disk that still writes back the last round's files hits one side at random
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="gpucloud-bench-", dir=memory) as name:
@@ -40,10 +40,9 @@ def run() -> list[Row]:
             for rtt_ms in RTTS_MS:
                 with delayed(server.endpoint.port, rtt_ms / 1e3) as port:
                     endpoint = replace(server.endpoint, port=port)
-                    rows += _trees(endpoint, server.home, trees, rtt_ms)
-                    rows.append(_back(endpoint, server.home, folder / "back", trees["10,000 files"], rtt_ms))
-            rows += _large(server.endpoint, server.home, folder)
-    return rows
+                    yield from _trees(endpoint, server.home, trees, rtt_ms)
+                    yield _back(endpoint, server.home, folder / "back", trees["10,000 files"], rtt_ms)
+            yield from _large(server.endpoint, server.home, folder)
 
 
 def _tree(root: Path, files: int, size: int) -> Path:
@@ -56,8 +55,7 @@ def _tree(root: Path, files: int, size: int) -> Path:
     return root
 
 
-def _trees(endpoint: Endpoint, home: Path, trees: dict[str, Path], rtt_ms: int) -> list[Row]:
-    rows = []
+def _trees(endpoint: Endpoint, home: Path, trees: dict[str, Path], rtt_ms: int) -> Iterator[Row]:
     with connect(endpoint) as connection, _rsync(endpoint) as rsync:
         for name, tree in trees.items():
             sides = {"ours": lambda: push(connection, tree, "ours"), "rsync": lambda: rsync.push(tree, "rsync")}  # noqa: B023
@@ -65,8 +63,7 @@ def _trees(endpoint: Endpoint, home: Path, trees: dict[str, Path], rtt_ms: int) 
             if name.startswith("10,"):
                 cases |= {"no-op": lambda: None, "10 changed": lambda: _touch(tree, 10)}  # noqa: B023
             for case, prepare in cases.items():
-                rows.append(_compare(f"sync: {case}, {rtt_ms} ms", sides, prepare, 1.0))
-    return rows
+                yield _compare(f"sync: {case}, {rtt_ms} ms", sides, prepare, 1.0)
 
 
 def _compare(name: str, sides: dict[str, Callable[[], object]], prepare: Callable[[], None], bound: float) -> Row:

@@ -55,10 +55,12 @@ def command(*words: object, **options: object) -> Callable[[], object]:
     return lambda: subprocess.run(line, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
 
 
+def line(row: Row) -> str:
+    """One row as text."""
+    bound = "" if row.bound is None else f"{row.bound:g}"
+    return f"{row.name:52} {row.value:8.3g} {row.unit:2} {bound:>8}  {row.verdict:7} {row.detail}"
+
+
 def table(rows: Sequence[Row]) -> str:
     """The rows as text."""
-    lines = [f"{'benchmark':52} {'value':>10} {'bound':>8}  {'':7} detail"]
-    for row in rows:
-        bound = "" if row.bound is None else f"{row.bound:g}"
-        lines.append(f"{row.name:52} {row.value:8.3g} {row.unit:1} {bound:>8}  {row.verdict:7} {row.detail}")
-    return "\n".join(lines)
+    return "\n".join([f"{'benchmark':52} {'value':>11} {'bound':>8}  {'':7} detail", *map(line, rows)])
