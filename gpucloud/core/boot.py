@@ -14,7 +14,7 @@ from gpucloud.core.errors import GpucloudError
 from gpucloud.core.names import is_deployment_id
 from gpucloud.core.proof import is_token
 
-MAX_BYTES = 12 * 1024 - 64  # EC2 takes 16 KiB before base64; a first line for cloud-init may be added
+MAX_BYTES = 12 * 1024 - 16  # EC2 takes 16 KiB before base64; a first line for cloud-init may be added
 _WORD = re.compile(r"@([A-Z_]+)@")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _INSTANCE = re.compile(r"[A-Za-z0-9._-]{0,128}")
@@ -27,7 +27,8 @@ class BootFacts:
     `instance_id` is the word under which the client proves the machine (`Resource.id`); empty: the machine asks
     its cloud (IMDSv2, or what cloud-init noted). Times are epoch seconds and seconds, None = that guard is off.
     `ending` is POSIX sh that is run before the machine switches itself off; it finds `$at_end` (`stop`, or
-    `delete` when that was agreed and nothing would be lost) and `$reason` (`deadline`, `idle`, `late`).
+    `delete` when that was agreed and nothing would be lost) and `$reason` (`deadline`, `idle`, `late`). Of several
+    `nodes` none ends for idleness before all are idle; they need each other's addresses (`remote.guards`).
     """
 
     deployment_id: str
@@ -39,6 +40,7 @@ class BootFacts:
     idle_s: float | None = None
     ending: str = ""
     at_end: str = "stop"
+    nodes: int = 1
 
 
 def boot_script(template: str, facts: BootFacts) -> str:
@@ -54,6 +56,7 @@ def boot_script(template: str, facts: BootFacts) -> str:
         "IDLE": _whole(facts.idle_s),
         "AT_END": facts.at_end,
         "ENDING": facts.ending,
+        "NODES": str(facts.nodes),
     }
     missing = {name for name in values if f"@{name}@" not in template}
     if missing:

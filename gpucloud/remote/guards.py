@@ -1,6 +1,8 @@
-"""The guard inside a cloud machine, as the client reaches it: its deadline moves over SSH."""
+"""The guard inside a cloud machine, as the client reaches it over SSH: its deadline, and who its other nodes are."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from gpucloud.core.wire import Transport
 from gpucloud.remote.talk import Talk
@@ -12,7 +14,17 @@ def set_deadline(transport: Transport, deployment_id: str, deadline_epoch_s: flo
     The boot script's watcher reads it within its pace (10 s). Raises HostError when it could not be written.
     """
     end = 0 if deadline_epoch_s is None else max(1, round(deadline_epoch_s))
-    with Talk(transport, "deadline", {"base": f"gpucloud/{deployment_id}", "end": end}) as talk:
+    return _write(transport, deployment_id, "deadline", str(end))
+
+
+def set_peers(transport: Transport, deployment_id: str, addresses: Sequence[str]) -> bool:
+    """Tell a node the private addresses of the others; until then none of them ends for idleness."""
+    return _write(transport, deployment_id, "peers", "\n".join(addresses))
+
+
+def _write(transport: Transport, deployment_id: str, name: str, text: str) -> bool:
+    base = f"gpucloud/{deployment_id}"
+    with Talk(transport, "deadline", {"base": base, "name": name, "text": text}) as talk:
         talk.process.end_input()
         words = talk.head()
         if not talk.ended_well():

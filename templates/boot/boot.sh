@@ -7,12 +7,13 @@
 #   prove     the login user and key, then the proof of sshd's host key (remote/proof.sh) as soon as that exists
 #   deadline  the absolute end, 10 min notice in `ending-soon`; a machine that boots too late waits 15 min
 #   idle      no run, no SSH connection, GPU < 5 %, load < 0.5, disk < 1 MiB/s, network < 32 KiB/s for the whole
-#             window; what cannot be told is busy; the time of `hold` counts as work, and may lie in the future
+#             window; what cannot be told is busy; the time of `hold` counts as work, and may lie in the future.
+#             Nodes of one deployment end together: each shows the others when it was last busy (watcher `serve`)
 #
 # A watcher that ends the machine ends its runs (INT, TERM, KILL, 10 s between), runs $ending, then `poweroff`, then
 # forced, then the kernel's own switch. What belongs to root is below GPUCLOUD_BOOT_ROOT (tests), and the login
 # user's files are in ~/gpucloud/DEPLOYMENT: deadline (epoch seconds, 0 = never, may be rewritten at any time),
-# hold, ending-soon, gpucloud-proof, runs/. Needs a POSIX sh (dash, busybox) and what every image has.
+# hold, ending-soon, gpucloud-proof, peers (addresses of the other nodes), runs/. Needs a POSIX sh (dash, busybox) and what every image has.
 deployment=@DEPLOYMENT@
 instance=@INSTANCE@
 login=@LOGIN@
@@ -21,6 +22,7 @@ proof_token=@TOKEN@
 boot_deadline=@DEADLINE@
 idle=@IDLE@
 at_end=@AT_END@
+nodes=@NODES@
 ending=@ENDING@
 
 LC_ALL=C
@@ -39,11 +41,10 @@ self=$lib/boot.sh
 prove() (
     # include remote/proof.sh
 )
-have() { command -v "$1" >/dev/null 2>&1; }
 say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $*" >>"$lib/log"; }
 clock() { now=$(date +%s); }
 nap() { sleep "$1" 2>/dev/null || sleep 1; }
-is_number() { case $1 in '' | *[!0-9]*) return 1 ;; esac; }
+whole() { case $1 in '' | *[!0-9]*) return 1 ;; esac; }
 # put FILE TEXT: whole or not at all, and never through a link
 put() { printf '%s\n' "$2" >"$1.new.$$" && mv -f "$1.new.$$" "$1"; }
 
@@ -81,9 +82,8 @@ make_login() {
 }
 # cloud images let their user become root without a password
 let_sudo() {
-    rule=$root/etc/sudoers.d/90-gpucloud
-    if [ -d "${rule%/*}" ] && [ ! -e "$rule" ] && [ "$login" != root ]; then
-        (umask 0337 && put "$rule" "$login ALL=(ALL) NOPASSWD:ALL")
+    if [ "$login" != root ]; then
+        (umask 0337 && put "$root/etc/sudoers.d/90-gpucloud" "$login ALL=(ALL) NOPASSWD:ALL")
     fi
 }
 write_deadline() {
@@ -103,8 +103,9 @@ let_in() {
 }
 # cloud-init makes users and host keys anew at the first boot; before that there is nothing to sign
 settled() {
-    [ ! -d "$root/run/cloud-init" ] || [ -e "$root/run/cloud-init/disabled" ] ||
-        [ -e "$root/run/cloud-init/result.json" ] || [ -e "$root/var/lib/cloud/instance/sem/config_ssh" ]
+    init=$root/run/cloud-init
+    [ ! -d "$init" ] || [ -e "$init/disabled" ] || [ -e "$init/result.json" ] ||
+        [ -e "$root/var/lib/cloud/instance/sem/config_ssh" ]
 }
 # Some images make their host keys late and once more, so the key is looked at for ten minutes.
 watch_key() {
@@ -112,21 +113,18 @@ watch_key() {
     public=$root/etc/ssh/ssh_host_ed25519_key.pub
     while [ $n -lt 1200 ]; do
         n=$((n + 1))
-        if settled || [ $n -ge 240 ]; then
-            if ! account; then make_login; fi
-            if account && [ -s "$public" ] && read -r shown <"$public" && [ "$shown" != "$signed" ] && ask_instance; then
-                let_sudo
-                if let_in && cp "$lib/token" "$lib/token.once" &&
-                    prove "$deployment" "$instance" "$lib/token.once" "$base/gpucloud-proof" "$public"; then
-                    signed=$shown
-                    theirs "$base/gpucloud-proof"
-                    say "proved $instance"
-                fi
+        if { settled || [ $n -ge 240 ]; } && { account || { make_login && account; }; } && [ -s "$public" ] &&
+            read -r shown <"$public" && [ "$shown" != "$signed" ] && ask_instance; then
+            let_sudo
+            if let_in && cp "$lib/token" "$lib/token.once" &&
+                prove "$deployment" "$instance" "$lib/token.once" "$base/gpucloud-proof" "$public"; then
+                signed=$shown
+                theirs "$base/gpucloud-proof"
+                say "proved $instance"
             fi
         fi
         nap 0.5
     done
-    put "$lib/proved" "$deployment $instance"
     rm -f "$lib/token"
 }
 
@@ -136,9 +134,9 @@ known() {
     end=$word
     if account; then
         first "$base/deadline"
-        if is_number "$word" && [ "$word" != "$end" ]; then end=$word && put "$lib/deadline" "$end"; fi
+        if whole "$word" && [ "$word" != "$end" ]; then end=$word && put "$lib/deadline" "$end"; fi
     fi
-    is_number "$end" || end=0
+    whole "$end" || end=0
 }
 # notice EPOCH: runs can read when they end; 0 is never
 notice() {
@@ -147,7 +145,6 @@ notice() {
         first "$base/ending-soon"
         if [ "$word" != "$1" ]; then
             put "$base/ending-soon" "$1" && theirs "$base/ending-soon"
-            say "notice: ends at $1"
         fi
     elif [ -e "$base/ending-soon" ]; then rm -f "$base/ending-soon"
     fi
@@ -168,12 +165,18 @@ watch_deadline() {
     done
 }
 
-# going: some run is
+# going [SIGNAL]: some run is; it goes to all of them
 going() {
+    found=1
     for folder in "$base"/runs/*/; do
-        if [ -d "$folder" ] && [ ! -s "${folder}exit" ] && alive "${folder%/}"; then return 0; fi
+        folder=${folder%/}
+        if [ -d "$folder" ] && [ ! -s "$folder/exit" ] && alive "$folder"; then
+            found=0
+            first "$folder/pid"
+            if [ -n "${1:-}" ] && [ "$word" != - ]; then kill -s "$1" -- "-$word" 2>/dev/null; fi
+        fi
     done
-    return 1
+    return $found
 }
 # connected: somebody has an SSH connection: a session, a copy or a forward. Others' attempts have [net] or [priv].
 connected() {
@@ -184,15 +187,15 @@ connected() {
     done
     return 1
 }
+# A nvidia-smi that hangs holds this watcher up, which is as good as busy; the deadline is another one's work.
 gpus_idle() {
-    if ! have nvidia-smi; then
+    if ! command -v nvidia-smi >/dev/null; then
         [ ! -e "$root/proc/driver/nvidia" ]
         return
     fi
-    limit='' && if have timeout; then limit='timeout 20'; fi
-    use=$($limit nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits 2>/dev/null) || return 1
+    use=$(nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits 2>/dev/null) || return 1
     for percent in $use; do
-        is_number "$percent" && [ "$percent" -lt 5 ] || return 1
+        whole "$percent" && [ "$percent" -lt 5 ] || return 1
     done
     [ -n "$use" ]
 }
@@ -216,6 +219,24 @@ busy() {
     [ "$passed" -lt 1 ] || [ $((disk - was_disk)) -ge $((2048 * passed)) ] ||
         [ $((net - was_net)) -ge $((32768 * passed)) ]
 }
+# others_idle: every other node has been idle for the whole window too, and has looked just now. One that cannot be
+# asked counts as busy, unless it has said that it ends.
+port=7077
+others_idle() {
+    asked=1
+    for peer in $(cat "$base/peers"); do
+        asked=$((asked + 1))
+        said=$(curl -sf -m 5 "http://$peer:$port/last")
+        if [ "$said" = ending ]; then : >"$run/ending-$peer"; fi
+        if [ -e "$run/ending-$peer" ]; then continue; fi
+        seen=${said#* } since=${said% *}
+        whole "$seen" && whole "$since" && [ $((now - seen)) -le 90 ] && [ $((now - since)) -ge "$idle" ] ||
+            return 1
+    done
+    [ "$asked" -ge "$nodes" ]
+} 2>/dev/null
+show() { if [ "$nodes" -gt 1 ]; then put "$run/shown/last" "$1"; fi; }
+serve() { cd "$run/shown" && exec python3 -m http.server --bind "${GPUCLOUD_BOOT_ADDRESS:-0.0.0.0}" $port; }
 watch_idle() {
     clock
     disk=0 net=0 looked=$now last=$now
@@ -225,24 +246,20 @@ watch_idle() {
         if [ "$now" = "$was" ]; then continue; fi
         if ! account || busy; then last=$now; fi
         held=$(stat -c %Y "$base/hold" 2>/dev/null)
-        if is_number "$held" && [ "$held" -gt "$last" ]; then last=$held; fi
-        if [ $((now - last)) -ge "$idle" ]; then finish idle && last=$now; fi
+        if whole "$held" && [ "$held" -gt "$last" ]; then last=$held; fi
+        show "$last $now"
+        if [ $((now - last)) -ge "$idle" ] && others_idle; then
+            show ending
+            if [ "$nodes" -gt 1 ]; then for _ in 1 2 3; do nap "$pace"; done; fi
+            finish idle
+            last=$now
+        fi
     done
 }
 
-tell_runs() {
-    for folder in "$base"/runs/*/; do
-        folder=${folder%/}
-        first "$folder/pid"
-        if [ -s "$folder/exit" ] || [ "$word" = - ]; then continue; fi
-        pid=$word
-        if alive "$folder"; then kill -s "$1" -- "-$pid" 2>/dev/null; fi
-    done
-}
 end_runs() {
     for signal in INT TERM KILL; do
-        if ! going; then return; fi
-        tell_runs $signal
+        if ! going $signal; then return; fi
         n=0
         while going && [ $n -lt $((grace * 5)) ]; do
             n=$((n + 1))
@@ -268,10 +285,9 @@ ending() { eval "$ending"; }
 # finish REASON: this machine ends now; it returns only when nothing helped
 finish() {
     reason=$1
-    say "ending: $reason"
     account && end_runs
     if ! all_pulled; then at_end=stop; fi
-    put "$lib/ended" "$reason $at_end $now"
+    say "ending: $reason, $at_end"
     bounded 60 sync
     if [ -n "$ending" ]; then bounded 120 ending; fi
     poweroff || systemctl poweroff || shutdown -h now
@@ -287,7 +303,6 @@ finish() {
 # ---- setting up
 
 unit() {
-    restart=always && if [ "$1" = prove ]; then restart=on-failure; fi
     put "$units/gpucloud-$1.service" "[Unit]
 Description=gpucloud: $1
 DefaultDependencies=no
@@ -295,7 +310,7 @@ After=local-fs.target
 StartLimitIntervalSec=0
 [Service]
 ExecStart=/bin/sh $self $1
-Restart=$restart
+Restart=on-failure
 RestartSec=5
 OOMScoreAdjust=-1000
 [Install]
@@ -313,7 +328,7 @@ with_systemd() {
 without_systemd() {
     for watcher; do
         first "$run/$watcher.pid"
-        if is_number "$word"; then kill "$word" 2>/dev/null; fi
+        if whole "$word"; then kill "$word" 2>/dev/null; fi
         setsid sh "$self" "$watcher" </dev/null >/dev/null 2>&1 &
     done
 }
@@ -331,26 +346,31 @@ set_up() {
     if [ "$of" != "$deployment" ] || [ "${was:-$instance}" != "${instance:-$was}" ]; then first_boot; fi
     mkdir -p "$run"
     first "$lib/boot-deadline"
-    if [ "$word" != "${boot_deadline:-0}" ]; then # a new one came with the boot data; else the client's counts
-        if account && [ -d "$base" ]; then write_deadline "${boot_deadline:-0}"; fi # first: a watcher takes it from there
+    # a new one came with the boot data; else the client's counts. Watchers take it from the login user's file.
+    if [ "$word" != "${boot_deadline:-0}" ]; then
+        if account && [ -d "$base" ]; then write_deadline "${boot_deadline:-0}"; fi
         put "$lib/deadline" "${boot_deadline:-0}"
         put "$lib/boot-deadline" "${boot_deadline:-0}"
     fi
     grep -v '^proof_token=' "$0" >"$self.new" && mv -f "$self.new" "$self" || exit 73
     if [ -e "$lib/token" ]; then set -- prove; fi
     set -- "$@" deadline
-    if [ "${idle:-0}" -gt 0 ]; then set -- "$@" idle; fi
-    if [ -d "$root/run/systemd/system" ] && have systemctl; then with_systemd "$@"; else without_systemd "$@"; fi
+    if [ "${idle:-0}" -gt 0 ]; then
+        set -- "$@" idle
+        if [ "$nodes" -gt 1 ]; then set -- "$@" serve; fi
+    fi
+    if [ -d "$root/run/systemd/system" ]; then with_systemd "$@"; else without_systemd "$@"; fi
 }
 
 case ${1:-} in
-prove | deadline | idle)
-    mkdir -p "$run"
+prove | deadline | idle | serve)
+    mkdir -p "$run/shown"
     put "$run/$1.pid" $$
     case $1 in
     prove) if [ -e "$lib/token" ]; then watch_key; fi ;;
     deadline) watch_deadline ;;
     idle) watch_idle ;;
+    serve) serve ;;
     esac
     ;;
 *) set_up ;;

@@ -1,11 +1,11 @@
-# deadline: move the end of this machine. Variables: base (our folder there), end (epoch seconds, 0: never).
-# The start line tells whether the watcher of the boot script lives, which acts on it within seconds.
+# deadline: write a word that the watchers of the boot script act on. Variables: base (our folder there), name
+# (deadline: epoch seconds, 0 is never; peers: addresses of the other nodes), text.
+# The start line tells whether that watcher lives; it looks every 10 s.
 watcher='' guard=missing
 if [ -r "${GPUCLOUD_BOOT_ROOT:-}/run/gpucloud/deadline.pid" ]; then
     read -r watcher _ <"${GPUCLOUD_BOOT_ROOT:-}/run/gpucloud/deadline.pid"
 fi
 if [ -n "$watcher" ] && [ -d "/proc/$watcher" ]; then guard=alive; fi
 begin "guard=$guard"
-{ mkdir -p "$base" && printf '%s\n' "$end" >"$base/deadline.new" && mv -f "$base/deadline.new" "$base/deadline"; } ||
-    exit 73
+{ mkdir -p "$base" && printf '%s\n' "$text" >"$base/$name.new" && mv -f "$base/$name.new" "$base/$name"; } || exit 73
 echo ok

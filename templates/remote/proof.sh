@@ -11,11 +11,13 @@ set -eu
 umask 022
 deployment=$1 instance=$2 token_file=$3 proof_file=$4 public=${5:-/etc/ssh/ssh_host_ed25519_key.pub}
 
-sha256() { # stdin -> hex digits
+# stdin -> hex digits
+sha256() {
     if command -v sha256sum >/dev/null 2>&1; then sha256sum; else openssl dgst -sha256 -r; fi |
         { read -r digits rest && printf %s "$digits"; }
 }
-octal() { # hex digits and a byte -> `\ooo` of each pair of digits XOR that byte
+# hex digits and a byte -> `\ooo` of each pair of digits XOR that byte
+octal() {
     digits=$1 mask=$2 out=
     while [ -n "$digits" ]; do
         tail=${digits#??}
@@ -33,13 +35,14 @@ case $token in *[!0-9a-f]*) exit 64 ;; esac
 read -r type key rest <"$public"
 [ "$type" = ssh-ed25519 ] || exit 65
 
-padded=${token}0000000000000000000000000000000000000000000000000000000000000000 # to SHA-256's block of 64 bytes
+# to SHA-256's block of 64 bytes; then its inner and outer pad, 0x36 and 0x5c
+padded=${token}0000000000000000000000000000000000000000000000000000000000000000
 inner=$({
-    printf "$(octal "$padded" 54)" # 0x36
+    printf "$(octal "$padded" 54)"
     printf '%s\n' 1 "$deployment" "$instance" "$type" "$key"
 } | sha256)
 outer=$({
-    printf "$(octal "$padded" 92)" # 0x5c
+    printf "$(octal "$padded" 92)"
     printf "$(octal "$inner" 0)"
 } | sha256)
 mkdir -p "$(dirname "$proof_file")"

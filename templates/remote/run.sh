@@ -13,7 +13,8 @@ born() {
     stat='' ticks=-
     if [ -r "/proc/$1/stat" ]; then read -r stat <"/proc/$1/stat"; fi
     set -- ${stat##*) } -
-    case $1 in [ZX]) ticks=dead; return;; esac # nobody has fetched its exit code: many containers' pid 1 never does
+    # Z: nobody has fetched its exit code; many containers' pid 1 never does
+    case $1 in [ZX]) ticks=dead; return;; esac
     if [ $# -ge 21 ]; then shift 19; ticks=$1; fi
 }
 # which boot of the machine this is, in $boot

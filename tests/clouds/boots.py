@@ -91,6 +91,7 @@ def booted(
     ending: str = "",
     at_end: str = "stop",
     instance_id: str = "",
+    nodes: int = 1,
     boothook: bool = False,
     every_boot: bool = True,
     **options: Any,
@@ -110,6 +111,7 @@ def booted(
         idle_s,
         ending,
         at_end,
+        nodes,
     )
     endpoint = Endpoint(address, port, facts.user, str(identity), base_dir=f"gpucloud/{DEPLOYMENT}")
     made = Booted(machine, facts, endpoint)

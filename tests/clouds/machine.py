@@ -132,6 +132,7 @@ class SimMachine:
         """First boot. `every_boot`: the boot data is run at each boot (GCP's startup-script, a boothook)."""
         self.boot_data, self._every_boot = boot_data, every_boot
         self._user, self._address, self._port = user, address, port
+        self._environ["GPUCLOUD_BOOT_ADDRESS"] = address  # other machines of the tests serve on the same port
         self._furnish(instance_id)
         self._thread.start()
         self.power_on()
@@ -240,7 +241,7 @@ class SimMachine:
 
     def watchers(self) -> list[str]:
         """Which watchers of the boot script are running."""
-        return [name for name in ("deadline", "idle", "prove") if self.processes(name)]
+        return [name for name in ("deadline", "idle", "prove", "serve") if self.processes(name)]
 
     def processes(self, watcher: str) -> list[int]:
         """The processes of one watcher: those that no other one of it has started."""
@@ -248,9 +249,15 @@ class SimMachine:
         for pid in self._marked():
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                if words[-3:] == [f"{self.root}/var/lib/gpucloud/boot.sh".encode(), watcher.encode(), b""]:
+                script = [f"{self.root}/var/lib/gpucloud/boot.sh".encode(), watcher.encode(), b""]
+                if words[-3:] == script or (watcher == "serve" and b"http.server" in words):
                     found[pid] = _parent(pid)
         return [pid for pid, parent in found.items() if parent not in found]
+
+    def signal(self, watcher: str, number: int) -> None:
+        """Send a signal to a watcher."""
+        for pid in self.processes(watcher):
+            os.kill(pid, number)
 
     # ---- inside
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import time
 from dataclasses import replace
 
 import pytest
 
 from gpucloud.remote import runs
-from gpucloud.remote.guards import set_deadline
+from gpucloud.remote.guards import set_deadline, set_peers
 from tests.clouds.boots import DEPLOYMENT, booted, render
 from tests.clouds.http import Answer, SimServer
 from tests.clouds.machine import QUIET, needs_sshd
@@ -205,7 +206,7 @@ def test_a_machine_that_boots_too_late_waits_for_its_client(tmp_path, every_boot
         assert stays_on(m)
         m.move_clock(100)
         until(lambda: m.state == "off")
-        assert m.log.rstrip().endswith("ending: deadline")
+        assert m.log.rstrip().endswith("ending: deadline, stop")
 
 
 def test_off_and_on_again_before_the_deadline_it_still_holds(tmp_path):
@@ -387,3 +388,40 @@ def test_disk_and_network_at_work_keep_it_awake(tmp_path):
         m.measure("net/dev", network(3 * 1000 * 40_000 + 1800 * 2_000))  # an agent's chatter
         m.move_clock(1801)
         until(lambda: m.state == "off")
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
+def test_nodes_end_together_or_not_at_all(tmp_path):
+    """One at work keeps the others; before they know each other, none ends; the first that ends says so."""
+    with (
+        booted(tmp_path / "0", idle_s=1800, nodes=2) as first,
+        booted(tmp_path / "1", idle_s=1800, nodes=2, systemd=False) as second,
+    ):
+        both = (first, second)
+        for b in both:
+            b.prove()
+
+        def pass_time(seconds):
+            for b in both:
+                b.machine.move_clock(seconds)
+            return [stays_on(b.machine) for b in both]
+
+        assert pass_time(2000) == [True, True]  # strangers
+        first.machine.measure("loadavg", "0.93 0.1 0.1 1/100 1\n")
+        for b, other in (both, both[::-1]):
+            connection = b.connect()
+            assert set_peers(connection, DEPLOYMENT, [other.endpoint.host])
+            connection.close()
+        assert second.machine.watchers() == ["deadline", "idle", "prove", "serve"]
+        assert pass_time(2000) == [True, True]
+        assert pass_time(2000) == [True, True]
+        first.machine.measure("loadavg", QUIET["loadavg"])
+        time.sleep(0.5)
+        first.machine.signal("idle", signal.SIGSTOP)
+        for strange in ("", "soon\n", "1 x\n", "x 1\n"):  # what a node that is not well may show
+            (first.machine.root / "run/gpucloud/shown/last").write_text(strange)
+            assert pass_time(2000)[1] and "idle" in second.machine.watchers()
+        first.machine.signal("idle", signal.SIGCONT)
+        for b in both:
+            b.machine.move_clock(1900)
+        until(lambda: [b.machine.state for b in both] == ["off", "off"])

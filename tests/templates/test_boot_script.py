@@ -55,6 +55,19 @@ def test_it_is_small_and_holds_the_token_once():
     assert TOKEN not in repr(FACTS)
 
 
+def test_the_longest_names_with_an_ending_still_fit():
+    """An Azure machine with an identity, in a resource group of the longest name."""
+    from gpucloud.providers.azure.ending import ending
+
+    deployment = "a" * 31 + "-abcdefgh"
+    group = f"/subscriptions/{'0' * 36}/resourceGroups/{'g' * 90}"
+    vm = f"{group}/providers/Microsoft.Compute/virtualMachines/{deployment}-12-15"
+    own = ending("https://management.azure.com", vm)
+    facts = replace(FACTS, deployment_id=deployment, instance_id=f"{deployment}-12-15", ending=own, nodes=16)
+    key = f"ssh-ed25519 {'A' * 68} gpucloud"
+    assert len(boot_data(SITE, replace(facts, public_key=key, user="u" * 32), cloud_init=True).encode()) <= 12 * 1024
+
+
 def test_too_much_is_our_bug():
     with pytest.raises(GpucloudError, match=f"more than {MAX_BYTES}"):
         boot_script(TEMPLATE, replace(FACTS, ending="x" * MAX_BYTES))
