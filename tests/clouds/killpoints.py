@@ -72,6 +72,7 @@ class Deaths(Matrix):
     def _in_child(self, root: Path, case: Case, deadly: int) -> None:
         code = 1
         try:
+            self.world.disconnect()
             ctx = self.context(root, case)
             if deadly:
                 ctx.journal.close()

@@ -42,7 +42,9 @@ WAITS = Waits(
     poll_max=10,
 )
 LATER_S = 4000.0  # for `gc`, which leaves young things alone
-_CHANGES = re.compile(r"insert|delete|patch|set[A-Z]|^(Run|Create|Delete|Terminate|Authorize|Put)|PUT|POST|PATCH|DELETE")
+_CHANGES = re.compile(
+    r"insert|delete|patch|set[A-Z]|^(Run|Create|Delete|Terminate|Authorize|Put)|PUT|POST|PATCH|DELETE"
+)
 NTH_AT_MOST = 2  # calls of one label beyond this are the same look again
 
 
@@ -94,6 +96,7 @@ class Tally:
     """How many cases there were, and the problems of each that had some."""
 
     cases: int = 0
+    struck: int = 0  # cases whose fault met its call; the others were spared, as the step took another way
     leaked: int = 0
     problems: dict[str, list[str]] = field(default_factory=dict)
 
@@ -164,6 +167,7 @@ class Matrix:
             if case.step == "down":
                 self.up(ctx, case)
             world.server.forget_calls()
+            world.server.struck = 0
             world.server.faults[:] = [case.fault] if case.fault else []
             problems = self._faulted(ctx, case)
         finally:
@@ -172,6 +176,7 @@ class Matrix:
         problems += self._clean_up(root, case)
         left = world.left()
         problems += [f"left: {name}" for name in left]
+        self.tally.struck += bool(world.server.struck) or case.fault is None
         self.tally.add(case, problems + (self._said if problems else []), len(left))
         shutil.rmtree(root)
         assert not left, f"{case}: the next case would begin with {left}\n" + "\n".join(problems + self._said)
@@ -245,10 +250,12 @@ class Matrix:
         return _CHANGES.search(label) is not None
 
     def sweep(self, kinds: Sequence[str], steps: Sequence[str] = ("up", "down"), **more: Any) -> None:
-        """Every call of every step with every kind."""
+        """Every call of every step with every kind. A call that changes nothing is the same before and after."""
         for step in steps:
             for label, nth in self.calls(Case(step, None, **more)):
                 for kind in kinds:
+                    if kind.endswith("_before") and not self.changes(label):
+                        continue
                     self.run(Case(step, Fault(label, kind, nth), **more))
 
 

@@ -35,6 +35,7 @@ class World:
     left: Callable[[], list[str]]
     take_back: Callable[[str], None]
     environ: dict[str, str]
+    disconnect: Callable[[], None] = lambda: None  # in a forked process, before anything is asked
 
     def site(self, root: Path, home_id: str) -> Site:
         """Where a driver of that home works from."""
@@ -59,17 +60,24 @@ def _aws(folder: Path) -> World:
     from tests.clouds.aws.sim import open_sim
 
     _read_models_once()
-    sim = open_sim(folder)
+    sim, clients = open_sim(folder), {}
+
+    def opened(site: Site) -> Provider:
+        driver = AwsProvider(site, clock=sim.clock, sleep=sim.clock.move)
+        driver._clients._clients = clients  # to make them takes longer than a whole `down`
+        return driver
+
     return World(
         "aws",
         sim,
         sim.clock,
         sim.clock.move,
-        lambda site: AwsProvider(site, clock=sim.clock, sleep=sim.clock.move),
+        opened,
         partial(_two, Offer("aws", "g5.xlarge", "A10G", 1, region="us-east-1", vcpus=4), ("us-east-1a", "us-east-1b")),
         sim.left,
         sim.take_back,
         sim.environ,
+        clients.clear,
     )
 
 
@@ -81,10 +89,20 @@ def _read_models_once() -> None:
         botocore.session.create_loader = lru_cache(botocore.session.create_loader)
 
 
+def _check_keys_once() -> None:
+    """The same for a service account's key, which is checked for 0.1 s whenever it is read."""
+    from google.auth.crypt import _cryptography_rsa as crypt
+
+    signer: Any = crypt.RSASigner
+    if not hasattr(signer.from_string, "cache_info"):
+        signer.from_string = lru_cache(signer.from_string)
+
+
 def _gcp(folder: Path) -> World:
     from gpucloud.providers.gcp.provider import GcpProvider
     from tests.clouds.gcp.sim import GcpSim
 
+    _check_keys_once()
     sim = GcpSim(folder)
     sim.__enter__()
     offer = Offer("gcp", "n1-standard-8+T4:1", "T4", 1, region="us-central1", vcpus=8)
