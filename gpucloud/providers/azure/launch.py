@@ -192,6 +192,7 @@ def _facts(api: Api, spec: LaunchSpec, ready: Prepared, node: str) -> BootFacts:
         idle_s=idle_s(spec),
         ending=ending(api.session.endpoint, vm) if ready.identity else "",
         at_end=spec.at_end,
+        nodes=spec.nodes,
     )
 
 

@@ -29,6 +29,7 @@ from gpucloud.providers.azure.session import Session, scope_of
 CONNECT_S, READ_S = 10.0, 60.0
 PAUSES_S = (0.2, 1.0)  # before a request is sent again
 LONGEST_WAIT_S = 10.0  # a Retry-After beyond this is told to the caller instead
+UNREADABLE = 599
 LOST = (ServiceRequestError, ServiceResponseError, DecodeError, OSError)
 
 
@@ -56,21 +57,31 @@ class Patient(HTTPPolicy[Any, Any]):
                     raise
                 doubt = True
             else:
-                status = response.http_response.status_code
+                status = _status(response)
                 wait_s = retry_after_s(response.http_response.headers) if status == 429 else pause_s
                 doubt = doubt or status >= 500
                 if pause_s is None or not (status == 429 or status >= 500) or (wait_s or 0) > LONGEST_WAIT_S:
-                    return self._judged(request, response, doubt)
+                    return self._judged(request, response, status, doubt)
                 pause_s = wait_s
             self._sleep(min(pause_s or 0.0, self._longest_pause_s))
         raise AssertionError("the last pause is None")
 
-    def _judged(self, request: Any, response: Any, doubt: bool) -> Any:
-        status = response.http_response.status_code
+    def _judged(self, request: Any, response: Any, status: int, doubt: bool) -> Any:
+        if status == UNREADABLE:
+            raise AmbiguousError("Azure's answer cannot be read.", "Try again.")
         refused = 400 <= status < 500 and status not in (404, 412)
         if doubt and refused and request.http_request.method in ("PUT", "PATCH", "POST"):
             raise AmbiguousError("Azure: an answer was lost, and the request was refused when it was sent again.")
         return response
+
+
+def _status(response: Any) -> int:
+    """The answer's status; a good one with a body that is no JSON (a proxy's page, say) is as bad as none."""
+    answer = response.http_response
+    kind = answer.headers.get("Content-Type", "")
+    if answer.status_code < 300 and kind and "json" not in kind.lower():
+        return UNREADABLE
+    return int(answer.status_code)
 
 
 def transport_of(session: Session) -> Any:
