@@ -115,9 +115,10 @@ def _is_asked(offer: Offer, request: GpuRequest) -> bool:
     return named and request.count in (None, offer.accelerator_count)
 
 
-def _order(offer: Offer) -> tuple[float, str, str, str, str]:
+def _order(offer: Offer) -> tuple[float, float, str, str, str, str]:
     price = float("inf") if offer.usd_per_hour is None else offer.usd_per_hour
-    return price, offer.cloud, offer.region, offer.zone, offer.instance_type
+    share = offer.accelerator_count if offer.price_kind == "own" else 0.0  # of what is shared no more than needed
+    return price, share, offer.cloud, offer.region, offer.zone, offer.instance_type
 
 
 def _nothing(wishes: Wishes, clouds: Sequence[str]) -> NothingFits:

@@ -6,7 +6,6 @@ cleaned: `destroy` ends what we started there and removes what we made.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +13,9 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from gpucloud.core.cloud import TAG_DEADLINE, Endpoint, Guard, HostState, Identity, LaunchSpec, Resource, Scan
+from gpucloud.core.cloud import Endpoint, Guard, HostState, Identity, LaunchSpec, Resource, Scan
 from gpucloud.core.errors import (
     AmbiguousError,
     BootstrapError,
@@ -34,14 +33,13 @@ from gpucloud.core.names import is_deployment_id, owner_hash
 from gpucloud.core.offers import Accelerator, Offer
 from gpucloud.core.wire import Transport
 from gpucloud.providers.site import Site
+from gpucloud.providers.ssh.found import ACCOUNT, Told, folder_of, payload_of, resource_of, resources_on
 from gpucloud.providers.ssh.inventory import Host, load
 from gpucloud.providers.ssh.offers import CLOUD, TOGETHER, groups_of, offers_of
 from gpucloud.providers.ssh.script import GRACE_S, HostUnfit, Refused, ask, packed, script_text
-from gpucloud.providers.ssh.sight import Lease, Record, Sight, holders, parsed
+from gpucloud.providers.ssh.sight import Sight, holders, parsed
 
-ACCOUNT = "own"
 LEASE_DIR_VARIABLE = "GPUCLOUD_LEASE_DIR"
-TAG_ENDED = "gpucloud-ended"  # of a found machine whose lease has ended
 AT_ONCE = 32
 CAPACITY_HINT = "Wait for one with --wait-capacity 2h; `gpucloud check ssh` shows who holds what."
 T = TypeVar("T")
@@ -142,7 +140,7 @@ class SshProvider:
             item
             for name, answer in answers.items()
             if not isinstance(answer, str)
-            for item in self._resources(self._hosts[name], *answer)
+            for item in resources_on(self._hosts[name], *answer)
             if deployment_id in (None, item.deployment_id)
         ]
         asked = list(dict.fromkeys([*(regions or self._hosts), *(item.region for item in found)]))
@@ -195,16 +193,16 @@ class SshProvider:
         if isinstance(answer, str):
             raise Unreachable(answer)
         sight, _ = answer
-        folder = _folder(resource.deployment_id, resource.rank or 0)
+        folder = folder_of(resource.deployment_id, resource.rank or 0)
         leased = next((record.gpus for record in sight.records if record.dir == folder), ())
         return [f"GPU {gpu.index}: {gpu.name}" for gpu in sight.gpus(host) if gpu.index in leased]
 
     # ---- one host
 
     def _take(self, spec: LaunchSpec, rank: int, host: Host) -> Resource:
-        created = time.time()
+        payload = payload_of(spec, rank, host, time.time())
         try:
-            payload = packed(_payload(spec, rank, host, created))
+            packed_payload = packed(payload)
         except UsageError as error:
             raise WordsUnusable(error.message, error.hint) from None
         with _closing(self._logged_in(host)) as transport:
@@ -213,7 +211,7 @@ class SshProvider:
             variables = {
                 **self._names(host, spec.deployment_id, rank),
                 "token": f"{spec.token}-{rank}",
-                "payload": payload,
+                "payload": packed_payload,
                 "eligible": " ".join(f"{index}:{uuid}" for index, uuid in eligible),
                 "want": str(int(offer.accelerator_count)),
                 "left": _left(spec.deadline_epoch_s),
@@ -225,9 +223,7 @@ class SshProvider:
                 raise HostUnfit(f"{host.name} cannot be used: {refusal}.", _HINTS.get(refusal.kind, "")) from None
             if answer[:1] == ["full"]:
                 raise _full(host, offer, replace(sight, leases=parsed(answer[1:]).leases), eligible)
-            return self._resource(
-                host, self._pinned(host, transport), spec.deployment_id, rank, _Told.of(spec, rank, created)
-            )
+            return resource_of(host, self._pinned(host, transport), Told.of(payload))
 
     def _eligible(self, host: Host, sight: Sight, offer: Offer) -> list[tuple[int, str]]:
         wanted = int(offer.accelerator_count)
@@ -318,7 +314,7 @@ class SshProvider:
         return host
 
     def _names(self, host: Host, deployment_id: str, rank: int) -> dict[str, str]:
-        return {**_NOBODY, "shelf": host.lease_dir, "id": deployment_id, "dir": _folder(deployment_id, rank)}
+        return {**_NOBODY, "shelf": host.lease_dir, "id": deployment_id, "dir": folder_of(deployment_id, rank)}
 
     def _script(self, verb: str, variables: Mapping[str, str]) -> str:
         if self._site.templates is None:
@@ -332,111 +328,6 @@ class SshProvider:
         broken = f"nvidia-smi fails: {sight.driver_says}" if sight.driver == "broken" else ""
         return HostState(host.name, True, broken, sight.gpus(host))
 
-    # ---- what is found
-
-    def _resources(self, host: Host, sight: Sight, endpoint: Endpoint) -> list[Resource]:
-        """Our deployments there, and leases of this account whose folder is gone. Shared homes show other hosts'."""
-        records = [record for record in sight.records if record.payload.get("h") == host.name]
-        found = [self._from_record(host, sight, endpoint, record) for record in records]
-        tokens = {record.token for record in records}
-        leases = [
-            lease
-            for lease in sight.leases.values()
-            if lease.state == "held" and lease.uid == sight.uid and lease.token not in tokens
-        ]
-        alone = {lease.token: lease for lease in leases if lease.payload.get("h") == host.name}
-        return [*found, *(self._from_lease(host, lease) for lease in alone.values())]
-
-    def _from_record(self, host: Host, sight: Sight, endpoint: Endpoint, record: Record) -> Resource:
-        told = _Told.of_payload(record.payload)
-        whole = self._resource(host, endpoint, told.deployment_id, told.rank, told)
-        whole = replace(whole, tags=_with_deadline(whole.tags, record.until, sight.now))
-        if not record.whole:
-            return replace(whole, kind="lease", endpoint=None, state="pending")
-        held = [sight.leases.get(index) for index in record.gpus]
-        ours = all(lease is None or (lease.token == record.token and lease.state == "held") for lease in held)
-        over = bool(record.until) and record.until <= sight.now
-        if not (record.ended or over or not ours):
-            return whole
-        return replace(
-            whole, state="stopped", endpoint=None, tags={**whole.tags, TAG_ENDED: record.ended or "deadline"}
-        )
-
-    def _from_lease(self, host: Host, lease: Lease) -> Resource:
-        told = _Told.of_payload(lease.payload)
-        return replace(
-            self._resource(host, host.endpoint, told.deployment_id, told.rank, told), kind="lease", endpoint=None
-        )
-
-    def _resource(self, host: Host, endpoint: Endpoint, deployment_id: str, rank: int, told: _Told) -> Resource:
-        return Resource(
-            cloud=CLOUD,
-            account=ACCOUNT,
-            region=told.region,
-            kind="machine",
-            id=told.id,
-            name=told.name,
-            zone=host.name,
-            rank=rank,
-            attempt=told.attempt,
-            instance_type=told.instance_type,
-            market=told.market,
-            created_epoch_s=told.created_epoch_s,
-            tags=told.tags,
-            endpoint=replace(endpoint, base_dir=f"gpucloud/{_folder(deployment_id, rank)}"),
-        )
-
-
-class _Told:
-    """What a lease carries in its payload: the same whether it comes from the request or from the host."""
-
-    def __init__(self, body: Mapping[str, Any]) -> None:
-        self.deployment_id = str(body.get("d", ""))
-        self.region, self.name = str(body.get("g", "")), str(body.get("n", ""))
-        self.rank, self.attempt = int(body.get("r", 0)), int(body.get("a", 1))
-        self.instance_type, self.market = str(body.get("t", "")), str(body.get("m", "on-demand"))
-        self.created_epoch_s = float(body.get("c", 0))
-        tags = body.get("k")
-        self.tags = {str(key): str(value) for key, value in tags.items()} if isinstance(tags, dict) else {}
-        self.id = str(body.get("i", ""))
-
-    @classmethod
-    def of(cls, spec: LaunchSpec, rank: int, created: float) -> _Told:
-        return cls({**_payload(spec, rank, None, created)})
-
-    @classmethod
-    def of_payload(cls, payload: Mapping[str, Any]) -> _Told:
-        try:
-            return cls(payload)
-        except (TypeError, ValueError):
-            return cls({})
-
-
-def _payload(spec: LaunchSpec, rank: int, host: Host | None, created: float) -> dict[str, Any]:
-    return {
-        "d": spec.deployment_id,
-        "i": machine_id(spec.token, rank),
-        "n": f"{spec.name}-{rank}",
-        "r": rank,
-        "a": spec.attempt,
-        "t": spec.offer.instance_type,
-        "m": spec.offer.market,
-        "g": spec.offer.region,
-        "h": host.name if host else "",
-        "c": int(created),
-        "k": dict(spec.tags),
-    }
-
-
-def machine_id(token: str, rank: int) -> str:
-    """A pure function of the launch token and the rank, so a repeated launch gives the same."""
-    return "ssh-" + hashlib.sha256(f"{token}\n{rank}".encode()).hexdigest()[:12]
-
-
-def _folder(deployment_id: str, rank: int) -> str:
-    """Our folder's name below `gpucloud/`: hosts may share one home, so every node has its own."""
-    return f"{deployment_id}.{rank}" if rank else deployment_id
-
 
 _NOBODY = {"shelf": "", "id": "", "dir": "-", "token": "", "payload": "-", "grace": str(GRACE_S)}
 _HINTS = {
@@ -444,15 +335,6 @@ _HINTS = {
     "home": "The login user needs a home folder there that can be written to.",
     "taken": "Remove the deployment with `gpucloud down`, then try again.",
 }
-
-
-def _with_deadline(tags: Mapping[str, str], until: int, now: int) -> Mapping[str, str]:
-    """The tags with the present end of the lease by our own clock: `extend` moves it, the payload stays."""
-    if not until:
-        return {key: value for key, value in tags.items() if key != TAG_DEADLINE}
-    ends = round(until - now + time.time())
-    told = tags.get(TAG_DEADLINE, "")
-    return tags if told.isdigit() and abs(int(told) - ends) <= 5 else {**tags, TAG_DEADLINE: str(ends)}
 
 
 def _left(deadline_epoch_s: float | None) -> str:
