@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gpucloud.core.cloud import Endpoint, Identity, Provider, Resource
 from gpucloud.core.deployments import SettlingRule
@@ -50,6 +50,15 @@ class Readiness(Protocol):
 
     def forget(self, name: str, deployment_id: str) -> None:
         """Undo `remember`; safe to repeat."""
+        ...
+
+
+@runtime_checkable
+class Introduces(Protocol):
+    """A readiness that can tell a node who the other nodes of its deployment are."""
+
+    def introduce(self, resource: Resource, deployment_id: str, peers: Sequence[str]) -> bool:
+        """Tell it the private addresses of the others. HostError: it was not told."""
         ...
 
 

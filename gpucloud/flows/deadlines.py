@@ -1,4 +1,4 @@
-"""Moving the end that a cloud machine has inside itself: on every node at once, over SSH."""
+"""The guards that a cloud machine has inside itself, told what they must know: every node at once, over SSH."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gpucloud.core.deployments import Deployment
 from gpucloud.core.errors import GpucloudError, Unreachable
 from gpucloud.core.units import iso_utc
 from gpucloud.flows.at_once import Answer, at_once
-from gpucloud.flows.context import Context
+from gpucloud.flows.context import Context, Introduces
 from gpucloud.flows.ready import reachable
 
 ENDS_THE_MACHINE = ("stop", "delete")
@@ -29,12 +29,27 @@ def move_inside(ctx: Context, deployment: Deployment, deadline: float | None, be
         raise _kept(deployment, failed, before)
 
 
-def guarded_inside(ctx: Context, deployment: Deployment) -> list[Resource]:
+def introduce(ctx: Context, deployment: Deployment) -> None:
+    """Tell every node of several the addresses of the others: they end for idleness together or not at all."""
+    machines = guarded_inside(ctx, deployment, "in_machine_idle")
+    readiness = ctx.readiness
+    if len(machines) < 2 or not isinstance(readiness, Introduces):
+        return
+
+    def tell(machine: Resource) -> bool:
+        others = [other.private_ip for other in machines if other.id != machine.id and other.private_ip]
+        return readiness.introduce(machine, deployment.id, others)
+
+    if any(answer.error for answer in at_once(tell, machines, ctx.waits.cloud)):
+        ctx.narrate("Not every node could be told of the others: idleness will not end this deployment.")
+
+
+def guarded_inside(ctx: Context, deployment: Deployment, kind: str = "in_machine_deadline") -> list[Resource]:
     """The machines that end by a script of ours inside them (those of `local` and `ssh` do it their own way)."""
     attempt = deployment.current
     if attempt is None or not reachable(ctx, attempt):
         return []
-    inside = any(g.kind == "in_machine_deadline" and g.action in ENDS_THE_MACHINE for g in attempt.guards)
+    inside = any(g.kind == kind and g.action in ENDS_THE_MACHINE for g in attempt.guards)
     return [m for m in deployment.machines if inside and m.endpoint is not None and m.endpoint.dialect == "sh"]
 
 

@@ -19,6 +19,7 @@ from gpucloud.flows.ahead import Quotas, ask_quotas
 from gpucloud.flows.apply import Cancelled
 from gpucloud.flows.choosing import Choosing
 from gpucloud.flows.context import Context
+from gpucloud.flows.deadlines import introduce
 from gpucloud.flows.guarding import guards_of
 from gpucloud.flows.interrupts import Interrupts
 from gpucloud.flows.ready import make_ready
@@ -214,6 +215,7 @@ class Journey:
             if error.code not in ("bootstrap", "capacity"):
                 raise
             return error.code
+        introduce(self._ctx, self._now())
         return ""
 
     def _failed(self, number: int, error: GpucloudError) -> None:

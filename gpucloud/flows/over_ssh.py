@@ -137,6 +137,17 @@ class OverSsh:
         finally:
             connection.close()
 
+    def introduce(self, resource: Resource, deployment_id: str, peers: Sequence[str]) -> bool:
+        """Over one strict connection; see `remote.guards`."""
+        from gpucloud.remote.connection import connect
+        from gpucloud.remote.guards import set_peers
+
+        connection = connect(self._endpoint(resource), deadline_s=CONNECT_S)
+        try:
+            return set_peers(connection, deployment_id, peers)
+        finally:
+            connection.close()
+
     def remember(self, name: str, deployment_id: str, nodes: Sequence[Resource]) -> None:
         """Let plain `ssh NAME` reach the nodes, strictly checked."""
         from gpucloud.remote import sshconfig

@@ -122,6 +122,7 @@ class Launcher:
             deadline_epoch_s=spec.deadline_epoch_s,
             idle_s=spec.idle_s,
             at_end=spec.at_end,
+            nodes=spec.nodes,
         )
         return boot_data(self.site, facts, cloud_init=True)
 

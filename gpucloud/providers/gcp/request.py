@@ -76,6 +76,7 @@ def _metadata(site: Site, spec: LaunchSpec, name: str, shape: Shape) -> list[dic
         proof_token=spec.proof_token,
         deadline_epoch_s=guards.in_machine_deadline(spec),
         idle_s=spec.idle_s,
+        nodes=spec.nodes,
     )
     items = {
         "user-data": boot_data(site, facts, cloud_init=True),
