@@ -85,6 +85,8 @@ def _notes(spec: LaunchSpec) -> Sequence[str]:
         notes.append(f"Programs on the machine may act as the instance profile {spec.options['identity']}.")
     if not images.has_nvidia(spec.offer) and spec.offer.accelerator_count and not spec.image:
         notes.append(f"The image has no driver for {spec.offer.accelerator}; name one that has with --image.")
+    if 0 < spec.offer.accelerator_count < 1 and not spec.image:
+        notes.append("A part of a card needs NVIDIA's GRID driver, which the image lacks; name one with --image.")
     if spec.deadline_epoch_s is not None and not alarms.asked(spec):
         notes.append("EC2 itself has no limit: a machine that hangs is ended by nobody. --alarm adds one.")
     if spec.offer.market == "spot":

@@ -110,6 +110,15 @@ def test_credentials_that_are_refused_everywhere_are_an_error_not_a_list(sim, op
     assert "aws sso login" in caught.value.hint
 
 
+def test_who_may_not_look_at_alarms_still_gets_an_answer(sim, driver, spec):
+    driver.launch(spec)
+    used = {f"{'cloudwatch' if service == 'monitoring' else service}:{name}" for service, name in sim.used}
+    sim.granted = used | {"ec2:DescribeInstances", "ec2:DescribeVolumes", "ec2:DescribeSecurityGroups"}
+    scan = driver.find(DEPLOYMENT, ("us-east-1",))
+    assert scan.scanned == ("us-east-1",) and "machine" in kinds(scan)
+    assert "DescribeAlarms" in sim.calls
+
+
 def test_seventeen_regions_at_once(sim, driver, open_driver, record_property):
     names = "ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-southeast-1 ap-southeast-2 ca-central-1"
     names += " eu-central-1 eu-north-1 eu-west-1 eu-west-2 eu-west-3 sa-east-1 us-east-1 us-east-2 us-west-1 us-west-2"
