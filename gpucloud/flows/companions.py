@@ -37,7 +37,8 @@ class Companions:
     ) -> None:
         self._all, self._send, self._narrate, self._clock = companions, send, narrate, clock
         self._failed_at: float | None = None
-        self._steps = [(OTHERS_GRACE_S, "TERM"), (OTHERS_GRACE_S + KILL_AFTER_S, "KILL")]
+        self._network_since = self._clock()  # since when a node answers, so that silence is that of the others
+        self._due_s, self._step = OTHERS_GRACE_S, "TERM"
         self.ended_by_us: set[int] = set()
 
     def look(self) -> None:
@@ -49,18 +50,19 @@ class Companions:
         if self._failed_at is None:
             self._failed_at = self._clock()
             self._narrate(f"{_why(failed[0])}; the other nodes have {OTHERS_GRACE_S:g} s to end.")
-        while self._steps and self._clock() - self._failed_at >= self._steps[0][0]:
-            _, step = self._steps.pop(0)
+        if self._clock() - self._failed_at >= self._due_s:
             self.ended_by_us |= {one.rank for one in left}
-            self._narrate(f"Ending the run on {len(left)} more node{'s' * (len(left) > 1)} ({step}).")
-            self._send(left, step)
+            self._narrate(f"Ending the run on {len(left)} more node{'s' * (len(left) > 1)} ({self._step}).")
+            self._send(left, self._step)
+            # KILL is repeated: a signal is lost with its connection
+            self._due_s, self._step = self._clock() - self._failed_at + KILL_AFTER_S, "KILL"
 
     def _bury_the_dead(self) -> None:
         silent = [one for one in self._all if one.end is None and one.silent_since is not None]
-        if len(silent) == len(self._all):
-            return
+        if len(silent) == len([one for one in self._all if one.end is None]):
+            self._network_since = self._clock()
         for one in silent:
-            if self._clock() - (one.silent_since or 0.0) > NODE_PATIENCE_S:
+            if self._clock() - max(one.silent_since or 0.0, self._network_since) > NODE_PATIENCE_S:
                 one.give_up()
 
 

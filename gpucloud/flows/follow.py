@@ -85,7 +85,7 @@ class Follower:
         finally:
             signals.signal(signals.SIGINT, before)
 
-    def take(self, write: Callable[[], None]) -> None:
+    def take(self, write: Callable[[], object]) -> None:
         """Write and count as one step."""
         if threading.current_thread() is not threading.main_thread():
             write()
@@ -107,13 +107,14 @@ class Follower:
                 self._pressed(run, streams)
 
     def _together(self, streams: list[_Stream], run: Run) -> None:
-        threads = [threading.Thread(target=stream.read_guarded, daemon=True) for stream in streams]
+        ended = threading.Event()  # not join(): a Ctrl-C in it makes Python up to 3.12 take the thread for dead
+        for stream in streams:
+            threading.Thread(target=stream.read_guarded, args=(ended,), daemon=True).start()
         companions = Companions(streams, _signal_all, self.ctx.narrate)
-        for thread in threads:
-            thread.start()
-        while any(thread.is_alive() and stream.end is None for thread, stream in zip(threads, streams, strict=True)):
+        while any(stream.end is None and stream.error is None for stream in streams):
             try:
-                self._wait_a_little(threads)
+                ended.wait(0.2)
+                ended.clear()
                 if not self.only_reads:
                     companions.look()
             except KeyboardInterrupt:
@@ -124,14 +125,15 @@ class Follower:
             if stream.end is not None and stream.rank in companions.ended_by_us:
                 stream.end = replace(stream.end, exit_code=0)  # our doing: the code of the node that failed counts
 
-    @staticmethod
-    def _wait_a_little(threads: list[threading.Thread]) -> None:
-        ends = time.monotonic() + 0.2
-        for thread in threads:
-            thread.join(max(0.0, ends - time.monotonic()))
-
     def _pressed(self, run: Run, streams: list[_Stream]) -> None:
-        """One press: ask or interrupt; two: terminate; three: kill."""
+        """One press: ask or interrupt; two: terminate; three: kill. The next may come while one is carried out."""
+        while True:
+            try:
+                return self._take_step(run, streams)
+            except KeyboardInterrupt:
+                continue
+
+    def _take_step(self, run: Run, streams: list[_Stream]) -> None:
         if self.only_reads:
             raise Interrupted(f"{run.id} goes on.", f"`gpucloud cancel {run.id}` ends it.")
         if self._presses == 0:
@@ -144,7 +146,7 @@ class Follower:
         step = STEPS[min(self._presses, len(STEPS) - 1)]
         self._presses += 1
         self.ctx.narrate(WORDS[step])
-        run_events.cancel_requested(self.ctx, run)
+        self.take(lambda: run_events.cancel_requested(self.ctx, run))
         _signal_all(streams, step)
 
 
@@ -178,11 +180,13 @@ class _Stream:
         )
         self.end = self.end or end
 
-    def read_guarded(self) -> None:
+    def read_guarded(self, ended: threading.Event) -> None:
+        """The same in a thread: its error is kept, and the end told."""
         try:
             self.read()
         except BaseException as error:
             self.error = error
+        ended.set()
 
     def give_up(self) -> None:
         """The node is dead: what it did is lost."""
