@@ -43,7 +43,12 @@ class Interpreter:
         self._heeds_cancel, self._first = heeds_cancel, first
 
     def carry_out(self, step: Step) -> Any:
-        """Do one step; its answer is the driver's. Errors are journaled before they are raised."""
+        """Do one step; its answer is the driver's. Errors are journaled before they are raised.
+
+        A step that the cloud cannot do at all is refused before anything is written.
+        """
+        if type(step) in _ABILITIES:
+            _able(self._provider, *_ABILITIES[type(step)])
         self._commit(_intent(step))
         try:
             if self._first is not None:
@@ -143,31 +148,38 @@ def _destroy(provider: Provider, deployment_id: str, step: Destroy) -> None:
 
 
 def _stop(provider: Provider, deployment_id: str, step: Stop) -> None:
-    able = cast(CanStop, _able(provider, CanStop, "stop machines"))
+    able = cast(CanStop, provider)
     for resource in step.resources:
         able.stop(resource)
 
 
 def _start(provider: Provider, deployment_id: str, step: Start) -> None:
-    able = cast(CanStop, _able(provider, CanStop, "start machines"))
+    able = cast(CanStop, provider)
     for resource in step.resources:
         able.start(resource, step.deadline_epoch_s)
 
 
 def _extend(provider: Provider, deployment_id: str, step: Extend) -> None:
-    able = cast(CanExtend, _able(provider, CanExtend, "move a deadline"))
+    able = cast(CanExtend, provider)
     for resource in step.resources:
         able.extend(resource, step.deadline_epoch_s)
 
 
 def _allow(provider: Provider, deployment_id: str, step: Allow) -> None:
-    cast(CanAllow, _able(provider, CanAllow, "change who may connect")).allow(deployment_id, step.cidrs)
+    cast(CanAllow, provider).allow(deployment_id, step.cidrs)
 
 
-def _able(provider: Provider, ability: type, words: str) -> object:
+def _able(provider: Provider, ability: type, words: str) -> None:
     if not isinstance(provider, ability):
         raise UsageError(f"The cloud '{provider.name}' cannot {words}.", "`gpucloud down` always works.")
-    return provider
+
+
+_ABILITIES: Mapping[type, tuple[type, str]] = {
+    Stop: (CanStop, "stop machines"),
+    Start: (CanStop, "start machines"),
+    Extend: (CanExtend, "move a deadline"),
+    Allow: (CanAllow, "change who may connect"),
+}
 
 
 _EFFECTS: Mapping[type, Callable[[Provider, str, Any], Any]] = {

@@ -59,6 +59,8 @@ def test_the_whole_loop(tmp_path):
         assert refused["code"] == "capacity" and made["id"] in str(refused) and second["id"] in str(refused)
         assert re.search(r"until 20\d\d-", refused["message"])
 
+        for words in (("stop", "a"), ("allow", "a", "192.0.2.0/24")):
+            assert "cannot" in own.call(*words, "--yes", code=2)["error"]["message"], "and nothing is begun"
         extended = own.call("extend", "a", "30h", "--yes")["deployments"][0]
         assert extended["deadline_at"] > made["deadline_at"]
         state = own.call("check", "ssh")["clouds"][0]
@@ -152,6 +154,8 @@ def test_the_deadline_ends_runs_and_the_lease_and_nothing_else(tmp_path):
             ran = own.start("run", "--on", "a", "--no-sync", command)
             out, _ = ran.communicate(timeout=60)
             assert ran.returncode == 9 and out.splitlines()[1:] == ["asked"]
+            late = own.start("run", "--on", "a", "--no-sync", "echo never")
+            assert "never" not in late.communicate(timeout=60)[0] and late.returncode == 76
             ends = time.monotonic() + 30
             while own.call("ls", "--refresh")["deployments"][0]["state"] != "ended_by_guard":
                 assert time.monotonic() < ends
