@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from dataclasses import replace
 
 import pytest
 
-from gpucloud.core.errors import StateConflict, UsageError
-from gpucloud.remote.forward import Forwarding, Port, parse_port
+from gpucloud.core.errors import HostKeyError, StateConflict, UsageError
+from gpucloud.remote.connection import connect
+from gpucloud.remote.forward import Forwarding, Lifeline, Port, parse_port
 from tests.machines import local_machine, until
+from tests.sshd import needs_sshd, openssh_server
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +90,47 @@ def test_what_is_no_port(text):
         return
     with pytest.raises(UsageError, match="not a port"):
         parse_port(text)
+
+
+@needs_sshd
+def test_ports_outlive_a_cut(tmp_path, echo):
+    """The listeners stay; what comes after the cut goes over a new connection, and both are told."""
+    told: list[str] = []
+    ended = threading.Event()
+    with (
+        openssh_server(tmp_path) as server,
+        Lifeline(server.connect, told.append) as line,
+        Forwarding(line, Port(0, echo)) as first,
+        Forwarding(line, Port(0, echo)) as second,
+    ):
+        watch = threading.Thread(target=line.hold, args=(ended.is_set, 0.05))
+        watch.start()
+        assert answered(first.port) == answered(second.port) == b"hello"
+        with socket.create_connection(("127.0.0.1", first.port), 5) as hanging:
+            hanging.sendall(b"cut me")
+            until(lambda: first._open)
+            server.cut()
+            assert hanging.recv(10) == b""
+        until(lambda: "Connected again." in told)
+        assert answered(first.port) == answered(second.port) == b"hello"
+        ended.set()
+        watch.join()
+    assert told[0].startswith("The connection was lost")
+
+
+@needs_sshd
+def test_a_changed_host_key_ends_the_forwarding_loudly(tmp_path):
+    told: list[str] = []
+    with openssh_server(tmp_path / "one") as one, openssh_server(tmp_path / "two") as two:
+        ways = [one.endpoint, replace(one.endpoint, port=two.endpoint.port)]
+        with Lifeline(lambda: connect(ways.pop(0)), told.append) as line:
+            one.stop()
+            with pytest.raises(HostKeyError, match="another host key"):
+                line.hold(lambda: False, 0.05)
+
+
+def answered(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), 5) as client:
+        client.sendall(b"hello")
+        client.shutdown(socket.SHUT_WR)
+        return client.makefile("rb").read()
