@@ -69,7 +69,7 @@ def build(name: str, entry: registry.Entry) -> Any:
     """The command object of a registry row, with the global options added."""
     function = getattr(import_module(f"gpucloud.cli.{entry.module}"), entry.function)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    settings = {"ignore_unknown_options": False, "allow_interspersed_args": not entry.passes_words}
+    settings = {"ignore_unknown_options": entry.passes_options, "allow_interspersed_args": not entry.passes_words}
     app.command(name, context_settings=settings)(function)
     command = typer.main.get_command(app)
     command.params.extend(global_options())

@@ -52,7 +52,7 @@ def history(
         clouds = asked.known_clouds(catalog, cloud)
         wanted = _wanted(catalog, names, clouds)
         regions = asked.known_regions(catalog, region, clouds)
-        lines = _lines(catalog, place.catalog, wanted)
+        lines = lines_of(catalog, place.catalog, wanted)
     asked.one_of("--market", market, MARKETS)
     kept = [line for line in lines if market in (line.market, "any") and (not regions or line.region in regions)]
     kept = kept if single else _moved(kept)
@@ -92,7 +92,8 @@ def _wanted(catalog: Catalog, names: list[str], clouds: tuple[str, ...]) -> set[
     return found
 
 
-def _lines(catalog: Catalog, overlay: Path, wanted: set[tuple[str, str]]) -> list[PastPrice]:
+def lines_of(catalog: Catalog, overlay: Path, wanted: set[tuple[str, str]]) -> list[PastPrice]:
+    """Every price of these (cloud, instance type) pairs, by series and day."""
     from gpucloud.catalog.history import in_order, past_prices, price_now
     from gpucloud.core.query import OfferQuery
 

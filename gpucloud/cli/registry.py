@@ -6,12 +6,16 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """One command. `module` is below `gpucloud.cli`; `passes_words` hands words after the first one on as they are."""
+    """One command. `module` is below `gpucloud.cli`; `passes_words` hands words after the first one on as they are.
+
+    `passes_options` also takes options that are not its own as words.
+    """
 
     module: str
     function: str
     help: str
     passes_words: bool = False
+    passes_options: bool = False
 
 
 Group = dict[str, Entry]
@@ -34,12 +38,19 @@ ESTIMATE: Group = {
     "energy": Entry("estimate", "energy", "Energy, its price and its carbon."),
 }
 
+REPORT: Group = {
+    "compare": Entry("report", "compare", "The offers of `compare` as a page.", passes_options=True),
+    "recommend": Entry("report", "recommend", "The options of `recommend` as a page.", passes_options=True),
+    "cost": Entry("report", "cost", "What was spent, as a page.", passes_options=True),
+}
+
 SECTIONS: dict[str, dict[str, Entry | tuple[str, Group]]] = {
     "Choose": {
         "gpus": Entry("gpus", "gpus", "Accelerators and their specs."),
         "compare": Entry("compare", "compare", "Offers as a table, cheapest first."),
         "throughput": Entry("throughput", "throughput", "What a card does on a model, measured or predicted."),
         "recommend": Entry("recommend", "recommend", "Ranked rent-or-own options for a piece of work, with reasons."),
+        "report": ("A page to look at and to share, or a single picture.", REPORT),
         "estimate": ("The single formulas as a calculator.", ESTIMATE),
         "catalog": ("What the catalog holds, and its data rules.", CATALOG),
     },

@@ -12,12 +12,18 @@ from gpucloud.core.speed import Speed
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where owning meets renting: use of the hours, month of repayment, and the price of an owned hour."""
+    """Where owning meets renting: use of the hours, month of repayment, and the price of an owned hour.
+
+    `usd_per_hour_by_utilisation` are (share of the hours, USD) along the way; `rent_usd_per_hour` is what the same
+    work costs at `versus` for each of those hours.
+    """
 
     break_even_utilisation: float | None
     break_even_month: int | None
     usd_per_hour_at_utilisation: float
     versus: str = ""
+    rent_usd_per_hour: float | None = None
+    usd_per_hour_by_utilisation: tuple[tuple[float, float], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The `own` object."""

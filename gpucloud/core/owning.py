@@ -20,6 +20,7 @@ MOST_GPUS = 16
 # Dettmers' priors: personal machines 5-15 %, a group's cluster above 35 %, a company's above 60 %.
 UTILISATION = {"hobbyist": 0.10, "startup": 0.35, "company": 0.60}
 DEFAULT_UTILISATION = 0.35
+CURVE = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # shares at which the cost is told
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ def crossed(option: Option, owned: Ownership, rent: Option) -> Option:
     days = owned.break_even_days(rent_per_hour)
     use = owned.break_even_utilisation(rent_per_hour)
     month = None if days is None or days > owned.years * DAYS_PER_YEAR else ceil(days / (DAYS_PER_YEAR / 12))
-    crossing = Crossing(use, month, owned.usd_per_hour(), rent.name)
+    curve = tuple((share, replace(owned, utilisation=share).usd_per_hour()) for share in CURVE)
+    crossing = Crossing(use, month, owned.usd_per_hour(), rent.name, rent_per_hour, curve)
     return replace(option, own=crossing).because(_words(use, month, owned, rent.name))
 
 

@@ -1,0 +1,206 @@
+"""Reports in a real browser: what is clicked, filtered and sorted there is what the command told."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Made, gpucloud, needs_chromium
+
+pytestmark = needs_chromium
+SIZE_LIMIT = 3_000_000
+
+
+def rows_in_sight(page: Any) -> list[list[str]]:
+    return page.eval_on_selector_all(
+        "tbody tr:not(.space)", "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+
+
+def column(page: Any, title: str) -> int:
+    titles = page.eval_on_selector_all("thead th", "cells => cells.map(cell => cell.textContent)")
+    return int(titles.index(title))
+
+
+def shown_count(page: Any) -> str:
+    return str(page.inner_text("#count"))
+
+
+def csv_rows(page: Any) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(page.evaluate("window.gpucloudCsv()"))))
+
+
+def test_the_table_holds_what_the_command_told(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
+    made = report("compare")
+    page = opened(made.file)
+    offers = made.told["offers"]
+    assert shown_count(page) == f"{len(offers):,} rows"
+    rows = csv_rows(page)
+    keys = ("cloud", "instance_type", "accelerator", "region", "zone", "market", "observed_on", "source", "status")
+    told = sorted(
+        (*(offer[key] or "" for key in keys), offer["usd_per_hour"]) for offer in offers if offer["usd_per_hour"]
+    )
+    read = sorted((*(row[key] for key in keys), float(row["usd_per_hour"])) for row in rows if row["usd_per_hour"])
+    assert read == told
+
+
+def test_filters_keep_what_fits_and_clearing_brings_all_back(
+    report: Callable[[str], Made], opened: Callable[..., Any]
+) -> None:
+    made = report("compare")
+    page = opened(made.file)
+    page.select_option("select[name=cloud]", "gcp")
+    page.select_option("select[name=market]", "spot")
+    page.fill("input[name=gpu_memory_gib-least]", "80")
+    page.fill("input[name=usd_per_hour-most]", "20")
+    fitting = [
+        offer for offer in made.told["offers"]
+        if offer["cloud"] == "gcp" and offer["market"] == "spot" and (offer["gpu_memory_gib"] or 0) >= 80
+        and offer["usd_per_hour"] is not None and offer["usd_per_hour"] <= 20
+    ]  # fmt: skip
+    assert fitting and shown_count(page) == f"{len(fitting):,} of {len(made.told['offers']):,} rows"
+    assert {row["cloud"] for row in csv_rows(page)} == {"gcp"} and len(csv_rows(page)) == len(fitting)
+    page.click("#reset")
+    assert shown_count(page) == f"{len(made.told['offers']):,} rows"
+
+
+def test_sorting_by_mouse_and_by_keyboard(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
+    made = report("compare")
+    page = opened(made.file)
+    prices = sorted(offer["usd_per_hour"] for offer in made.told["offers"] if offer["usd_per_hour"])
+    head = page.locator("thead th", has_text="USD/h").first
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert float(csv_rows(page)[0]["usd_per_hour"]) == prices[0]
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert float(csv_rows(page)[0]["usd_per_hour"]) == prices[-1]
+    shown = float(rows_in_sight(page)[0][column(page, "USD/h")].replace(",", ""))
+    assert shown == pytest.approx(prices[-1], rel=1e-3)
+    page.locator("thead th button", has_text="Cloud").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("thead th", has_text="Cloud").get_attribute("aria-sort") == "ascending"
+    assert head.get_attribute("aria-sort") == "none"
+    assert rows_in_sight(page)[0][0] == min(offer["cloud"] for offer in made.told["offers"])
+
+
+def test_a_long_table_scrolls_to_its_last_row(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
+    page = opened(report("compare").file)
+    assert len(rows_in_sight(page)) < 100
+    page.eval_on_selector("#rows", "frame => { frame.scrollTop = frame.scrollHeight; }")
+    last = csv_rows(page)[-1]
+    name = "[...document.querySelectorAll('tbody tr:not(.space)')].pop().cells[1].textContent"
+    page.wait_for_function(f"{name} === {json.dumps(last['instance_type'])}")
+    assert page.locator("tbody tr:not(.space)").last.get_attribute("aria-rowindex") == str(len(csv_rows(page)) + 1)
+
+
+def test_a_figure_tells_its_source_and_date(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
+    page = opened(report("compare").file)
+    first = csv_rows(page)[0]
+    told = page.locator("tbody tr:not(.space)").first.locator("td").nth(column(page, "USD/h")).get_attribute("title")
+    assert f"source: {first['source']}" in told and f"Price of: {first['observed_on']}" in told
+
+
+def test_the_options_of_recommend_and_their_charts(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
+    made = report("recommend")
+    page = opened(made.file)
+    options = made.told["options"]
+    rows = csv_rows(page)
+    assert [float(row["usd"]) for row in rows] == [option["usd"] for option in options]
+    assert [row["name"] for row in rows][:1] == [options[0]["system"] or rows[0]["name"]]
+    titles = page.eval_on_selector_all("figcaption", "all => all.map(one => one.firstChild.textContent)")
+    assert titles == ["Cost against time", "The cheapest ways", "Rent or own"]
+    points = page.locator("figure").first.locator("svg .mark-symbol.role-mark path").count()
+    assert points == len(options)
+    crossings = page.locator("figure").nth(2).locator("svg .mark-symbol.role-mark path").count()
+    assert 1 <= crossings <= 5
+    page.locator("figure").first.locator("svg .mark-symbol.role-mark path").first.hover(force=True)
+    page.wait_for_selector("#vg-tooltip-element.visible", timeout=5000)
+    assert "source of the speed" in page.inner_text("#vg-tooltip-element")
+
+
+@pytest.mark.parametrize("kind", ["compare", "recommend"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_for_those_who_see_or_hear_it_otherwise(
+    report: Callable[[str], Made], opened: Callable[..., Any], kind: str, scheme: str
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = opened(report(kind).file, color_scheme=scheme)
+    found = Axe().run(page).response["violations"]
+    assert [(item["id"], item["impact"]) for item in found if item["impact"] in ("serious", "critical")] == []
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(13, 17, 23)"}[scheme]
+
+
+def test_on_paper_the_rows_stand_below_each_other(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
+    page = opened(report("recommend").file)
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert len(rows_in_sight(page)) == len(csv_rows(page))
+    assert not page.locator("#filters").is_visible()
+
+
+HOSTILE = (
+    "</script><script>window.hacked=1</script>",
+    "<img src=x onerror=window.hacked=1>",
+    '=HYPERLINK("http://x")',
+    "%%SCRIPT%%",
+    "javascript:window.hacked=1",
+)
+
+
+def test_hostile_words_are_words(tmp_path: Path, opened: Callable[..., Any]) -> None:
+    folder = tmp_path / "home" / "catalog"
+    (folder / "offers").mkdir(parents=True)
+    quoted = ['"' + words.replace('"', '""') + '"' for words in HOSTILE]
+    head = "cloud,instance_type,accelerator,accelerator_count,vcpus,memory_gib\n"
+    (folder / "instance_types.csv").write_text(
+        head + "".join(f"evil,{word},T4,1,8,{n + 1}\n" for n, word in enumerate(quoted))
+    )
+    head = "instance_type,region,market,usd_per_hour,price_kind,availability,observed_on,source\n"
+    lines = [f"{word},{word},on-demand,0.0{n + 1},own,open,2026-11-24,own\n" for n, word in enumerate(quoted)]
+    (folder / "offers" / "evil.csv").write_text(head + "".join(lines))
+    file = tmp_path / "evil.html"
+    done = gpucloud(tmp_path / "home", "report", "compare", "--cloud", "evil", "--all-regions", "-f", str(file))
+    assert done.returncode == 0, done.stderr
+    page = opened(file)
+    assert {row[1] for row in rows_in_sight(page)} == set(HOSTILE)
+    assert page.evaluate("window.hacked") is None
+    assert [row["instance_type"] for row in csv_rows(page) if "HYPERLINK" in row["instance_type"]] == ["'" + HOSTILE[2]]
+
+
+def test_twenty_thousand_offers_are_a_small_file(report: Callable[[str], Made]) -> None:
+    made = report("compare")
+    per_offer = made.file.stat().st_size - 1_000_000
+    assert made.file.stat().st_size < SIZE_LIMIT and per_offer / len(made.told["offers"]) < 100
+
+
+def test_copy_puts_csv_on_the_clipboard(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
+    page = opened(report("recommend").file, permissions=["clipboard-read", "clipboard-write"])
+    page.select_option("select[name=kind]", "own")
+    page.click("#copy")
+    page.wait_for_function("document.getElementById('copy').textContent === 'Copied'")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("report", "compare", "H1000"), 2, "H1000"),
+        (("report", "compare", "--cloud", "aws", "--gpu"), 2, "No such option"),
+        (("report", "compare", "-f", "/nonexistent/x.html"), 2, "cannot be written"),
+        (("report", "compare", "-f"), 2, "needs a file"),
+        (("report", "compare", "--max-usd-per-hour", "0.000001"), 3, ""),
+        (("report", "cost"), 3, "nothing to show"),
+        (("report", "compare", "--plot", "x.doc"), 2, ".svg"),
+    ],
+)
+def test_what_goes_wrong_is_a_sentence(tmp_path: Path, words: tuple[str, ...], code: int, says: str) -> None:
+    done: subprocess.CompletedProcess[str] = gpucloud(tmp_path / "home", *words)
+    assert done.returncode == code and says in done.stderr and "Traceback" not in done.stderr
