@@ -206,7 +206,7 @@ class SshProvider:
         except UsageError as error:
             raise WordsUnusable(error.message, error.hint) from None
         with _closing(self._logged_in(host)) as transport:
-            sight, offer = self._look(transport, host), spec.offer
+            sight, offer = self._first_look(transport, host), spec.offer
             eligible = self._eligible(host, sight, offer)
             variables = {
                 **self._names(host, spec.deployment_id, rank),
@@ -267,6 +267,13 @@ class SshProvider:
                 return self._look(transport, host), self._pinned(host, transport)
         except GpucloudError as error:
             return error.message.rstrip(".")
+
+    def _first_look(self, transport: Transport, host: Host) -> Sight:
+        """A look before anything is made: when its answer is lost, nothing is in doubt."""
+        try:
+            return self._look(transport, host)
+        except AmbiguousError as error:
+            raise NeverReached(f"{host.name} did not answer: {error.message}", "Try again.") from error
 
     def _look(self, transport: Transport, host: Host) -> Sight:
         try:
