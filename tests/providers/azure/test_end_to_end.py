@@ -17,6 +17,8 @@ from tests.clouds.azure.machines import Machines
 from tests.clouds.azure.sim import AzureSim
 from tests.clouds.boots import free_port
 from tests.clouds.machine import needs_sshd
+from tests.machines import until
+from tests.providers.azure.test_guards import IDENTITY
 
 TRAIN = "import os\nprint('rank', os.environ.get('NODE_RANK', '0'))\nopen('model.txt', 'w').write('weights')\n"
 PLACE = ("--cloud", "azure", "--region", "eastus", "--gpu", "T4:1", "--instance-type", "Standard_NC4as_T4_v3")
@@ -122,5 +124,20 @@ def test_killed_in_the_middle(lab):
     lab.sim.cloud.operation_s = 0
     time.sleep(0.5)
     assert lab.sim.left()
+    lab("down", "demo", "--yes")
+    assert lab.sim.left() == []
+
+
+@needs_sshd
+def test_a_machine_with_an_identity_ends_its_own_bill(lab):
+    """The real boot script asks the metadata service for a token, with curl, and deallocates its machine."""
+    lab.up("--identity", IDENTITY)
+    (machine,) = lab.machines.by_name.values()
+    name = next(iter(lab.machines.by_name))
+    assert "userAssignedIdentities/ender" in str(lab.sim.machine(name)["identity"])
+    machine.move_clock(25 * 3600)
+    until(lambda: lab.sim.machine(name)["_power"] == "deallocated", 30)
+    assert "POST deallocate" in lab.sim.calls and machine.state == "off"
+    assert (lab.json("ls", "--refresh")["deployments"][0])["state"] in ("ended_by_guard", "stopped")
     lab("down", "demo", "--yes")
     assert lab.sim.left() == []
