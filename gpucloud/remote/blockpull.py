@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from gpucloud.core.errors import SyncError
 from gpucloud.core.wire import STAGE_DIR, Transport
@@ -166,20 +167,27 @@ class Place:
         if self._fresh:
             self._fresh = False
             with contextlib.suppress(OSError, SyncError):  # without it every block is fetched
-                self._copy(path, folders)
+                return self._copied(path, folders)
         return _digests(self._descriptor)
 
-    def _copy(self, path: str, folders: Folders) -> None:
+    def _copied(self, path: str, folders: Folders) -> list[bytes]:
+        """The digests of the file that is here, copied meanwhile."""
         folder, _, last = path.rpartition("/")
         source = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folders.at(folder, make=False))
-        with open(source, "rb") as old:
+        with open(source, "rb") as old, ThreadPoolExecutor(1) as beside:
             if not stat.S_ISREG(os.fstat(source).st_mode):
-                return
-            try:
-                fcntl.ioctl(self._descriptor, FICLONE, source)
-            except OSError:
-                with open(self._descriptor, "wb", closefd=False) as new:
-                    shutil.copyfileobj(old, new, 1 << 20)
+                return []
+            copying = beside.submit(self._copy, old)
+            digests = _digests(source)
+            copying.result()
+            return digests
+
+    def _copy(self, old: BinaryIO) -> None:
+        try:
+            fcntl.ioctl(self._descriptor, FICLONE, old.fileno())
+        except OSError:
+            with open(self._descriptor, "wb", closefd=False) as new:
+                shutil.copyfileobj(old, new, 1 << 20)
 
     def write(self, data: bytes, at: int) -> None:
         """Put a block at its offset."""

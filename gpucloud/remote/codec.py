@@ -8,6 +8,7 @@ from typing import Protocol
 
 CODECS = ("zstd", "gzip", "none")
 SLICE = 1 << 12  # packed bytes unpacked at once: even a bomb (1 : 32,768 at most) stays below 128 MiB of memory
+READY_BYTES = 1 << 18  # unpacked ahead
 ZSTD_LEVEL, GZIP_LEVEL = 1, 1  # code trees are bound by round trips and CPU, not by the last 10 % of ratio
 
 
@@ -108,29 +109,41 @@ class Unpacked:
 
     def read(self, size: int) -> bytes:
         """Up to `size` plain bytes."""
-        while self._at >= len(self._ready):
-            if self._unpacker.eof:
-                return b""
-            if not self._packed:
-                data = self._read(1 << 18)
-                if not data:
-                    if self._codec == "none":
-                        return b""
-                    raise EOFError("the packed stream was cut")
-                self.packed_bytes += len(data)
-                self._packed = memoryview(data)
-            self._ready, self._at = self._unpacked(self._packed[: self._slice]), 0
-            self._packed = self._packed[self._slice :]
+        if self._at >= len(self._ready) and not self._refill():
+            return b""
         piece = self._ready[self._at : self._at + size]
         self._at += len(piece)
         return piece
 
+    def _refill(self) -> bool:
+        """Unpack more, all that is here already up to a bound; False at the end."""
+        parts: list[bytes] = []
+        size = 0
+        while size < READY_BYTES and (self._packed or not size):
+            if self._unpacker.eof:
+                break
+            if not self._packed:
+                data = self._read(1 << 18)
+                if not data:
+                    if self._codec == "none":
+                        break
+                    raise EOFError("the packed stream was cut")
+                self.packed_bytes += len(data)
+                self._packed = memoryview(data)
+            parts.append(self._unpacked(self._packed[: self._slice]))
+            self._packed = self._packed[self._slice :]
+            size += len(parts[-1])
+        self._ready, self._at = b"".join(parts), 0
+        return bool(self._ready)
+
     def read_exactly(self, size: int) -> bytes:
         """`size` bytes; EOFError when there are fewer."""
-        piece = self.read(size)
-        if len(piece) == size:
+        end = self._at + size
+        if end <= len(self._ready):
+            piece = self._ready[self._at : end]
+            self._at = end
             return piece
-        parts = bytearray(piece)
+        parts = bytearray()
         while len(parts) < size:
             piece = self.read(size - len(parts))
             if not piece:

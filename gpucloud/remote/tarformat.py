@@ -7,7 +7,7 @@ bsdtar and Python all read; pax records of other kinds are read, not written.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,6 +19,8 @@ REGULAR, HARD_LINK, SYMLINK, FOLDER = b"0", b"1", b"2", b"5"
 PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK = b"x", b"g", b"L", b"K"
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 MAX_OCTAL_SIZE, MAX_OCTAL_TIME = 8**11 - 1, 8**11 - 1
+META = (PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK)
+PAX_KEYS = (b"path", b"linkpath", b"mtime", b"size")
 MAX_META = 1 << 20  # a name, or the pax records of one file
 MAGIC = b"ustar\x0000"
 NOBODY = b"0000000\0"
@@ -152,10 +154,11 @@ def _pax_records(data: bytes) -> dict[bytes, bytes]:
     found = {}
     while data:
         text, _, _ = data.partition(b" ")
-        if not text.isdigit() or not 0 < int(text) <= len(data):
+        if not text.isdigit() or len(text) > 10 or not 0 < int(text) <= len(data):
             raise Damaged("a pax record of impossible length")
         key, _, value = data[len(text) + 1 : int(text) - 1].partition(b"=")
-        found[key] = value
+        if key in PAX_KEYS:
+            found[key] = value
         data = data[int(text) :]
     return found
 
@@ -182,53 +185,61 @@ class Reader:
             block = self._read(BLOCK)
             if block == bytes(BLOCK):
                 return None
-            member = self._plain(block)
-            if member.kind in (PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK):
-                self._note(member, extra)
+            _check(block)
+            kind = block[156:157]
+            if kind in META:
+                self._note(kind, _number(block[124:136]), extra)
                 continue
-            return _with_extra(member, extra) if extra else member
+            return _member(block, kind, extra)
 
-    def _plain(self, block: bytes) -> Member:
-        name, kind, link = block[:100], block[156:157], block[157:257]
-        sum_here = _sum(block[:148]) + _sum(block[156:412]) + _sum(block[412:]) + 8 * 32
-        if _number(block[148:156]) != sum_here:
-            raise Damaged("a header's checksum is wrong")
-        name = name.partition(b"\0")[0]
-        if block[345] and block[257:265] == MAGIC:
-            name = block[345:500].partition(b"\0")[0] + b"/" + name
-        size = _number(block[124:136])
-        if size < 0:
-            raise Damaged("a negative size")
-        kind = REGULAR if kind in b"\0" + b"7" else kind
-        body = size if kind not in (HARD_LINK, SYMLINK, FOLDER) else 0
-        target = decoded(link.partition(b"\0")[0]) if link[0] else ""
-        mtime_ns = _number(block[136:148]) * NS
-        return Member(decoded(name), kind, _number(block[100:108]) & 0o7777, body, mtime_ns, target)
-
-    def _note(self, member: Member, extra: dict[bytes, bytes]) -> None:
-        if member.size > MAX_META:
+    def _note(self, kind: bytes, size: int, extra: dict[bytes, bytes]) -> None:
+        if not 0 <= size <= MAX_META:
             raise Damaged("a name of more than 1 MiB")
-        data = self._read(member.size + len(padding(member.size)))[: member.size]
-        if member.kind == PAX:
+        data = self._read(size + -size % BLOCK)[:size]
+        if kind == PAX:
             extra.update(_pax_records(data))
-        elif member.kind == LONG_NAME:
-            extra[b"path"] = data.split(b"\0", 1)[0]
-        elif member.kind == LONG_LINK:
-            extra[b"linkpath"] = data.split(b"\0", 1)[0]
+        elif kind == LONG_NAME:
+            extra[b"path"] = data.partition(b"\0")[0]
+        elif kind == LONG_LINK:
+            extra[b"linkpath"] = data.partition(b"\0")[0]
 
 
-def _with_extra(member: Member, extra: dict[bytes, bytes]) -> Member:
+def _check(block: bytes) -> None:
+    sum_here = _sum(block[:148]) + _sum(block[156:412]) + _sum(block[412:]) + 8 * 32
+    if _number(block[148:156]) != sum_here:
+        raise Damaged("a header's checksum is wrong")
+
+
+def _member(block: bytes, kind: bytes, extra: Mapping[bytes, bytes]) -> Member:
+    """The member of a header, with what the blocks before it said in more detail."""
     if b"path" in extra:
-        member = member._replace(name=_whole_name(extra[b"path"]))
+        name = _whole_name(extra[b"path"])
+    else:
+        front = block[345:500].partition(b"\0")[0] if block[345] and block[257:265] == MAGIC else b""
+        name = decoded((front and front + b"/") + block[:100].partition(b"\0")[0])
+    link = ""
     if b"linkpath" in extra:
-        member = member._replace(link=_whole_name(extra[b"linkpath"]))
-    if b"mtime" in extra:
-        member = member._replace(mtime_ns=_pax_mtime_ns(extra[b"mtime"]))
-    if b"size" in extra and member.size:
-        if not extra[b"size"].isdigit():
+        link = _whole_name(extra[b"linkpath"])
+    elif block[157]:
+        link = decoded(block[157:257].partition(b"\0")[0])
+    mtime = extra.get(b"mtime")
+    mtime_ns = _number(block[136:148]) * NS if mtime is None else _pax_mtime_ns(mtime)
+    kind = REGULAR if kind in b"\0" + b"7" else kind
+    return Member(name, kind, _number(block[100:108]) & 0o7777, _size(block, kind, extra), mtime_ns, link)
+
+
+def _size(block: bytes, kind: bytes, extra: Mapping[bytes, bytes]) -> int:
+    """The bytes of data that follow; links and folders have none, whatever they say."""
+    size = _number(block[124:136])
+    if size < 0:
+        raise Damaged("a negative size")
+    if kind in (HARD_LINK, SYMLINK, FOLDER):
+        return 0
+    if size and b"size" in extra:
+        if not extra[b"size"].isdigit() or len(extra[b"size"]) > 20:
             raise Damaged("a size that is no number")
-        member = member._replace(size=int(extra[b"size"]))
-    return member
+        return int(extra[b"size"])
+    return size
 
 
 def _whole_name(data: bytes) -> str:

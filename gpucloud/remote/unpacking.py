@@ -98,6 +98,11 @@ class Landing:
     def __enter__(self) -> Landing:
         self._folders = Folders(self._root)
         self._stage_fd = os.dup(self._folders.at(self._stage))
+        # the mode bits that a new file does not get, whatever is asked for
+        probe = os.open("file", NEW_FILE, 0o777, dir_fd=self._stage_fd)
+        self._masked = 0o1777 & ~os.fstat(probe).st_mode
+        os.close(probe)
+        os.unlink("file", dir_fd=self._stage_fd)
         return self
 
     def __exit__(
@@ -164,7 +169,8 @@ class Landing:
 
     def _content(self, member: tar.Member, read_exactly: Callable[[int], bytes]) -> None:
         """The member's bytes as `file` in the stage folder, with mode and mtime."""
-        descriptor = os.open("file", NEW_FILE, 0o600, dir_fd=self._stage_fd)
+        mode = member.mode & 0o1777
+        descriptor = os.open("file", NEW_FILE, mode & 0o777, dir_fd=self._stage_fd)
         try:
             left = member.size
             while left:
@@ -172,8 +178,10 @@ class Landing:
                 _write_all(descriptor, data)
                 left -= len(data)
                 self._moved(len(data))
-            read_exactly(len(tar.padding(member.size)))
-            os.fchmod(descriptor, member.mode & 0o1777)
+            if member.size % tar.BLOCK:
+                read_exactly(-member.size % tar.BLOCK)
+            if mode & self._masked:
+                os.fchmod(descriptor, mode)
             set_time(descriptor, member.mtime_ns)
         finally:
             os.close(descriptor)
@@ -197,7 +205,7 @@ def _folder_mode(mode: int) -> int:
 
 def set_time(descriptor: int, mtime_ns: int) -> None:
     """Give a file its mtime, or the nearest that a file can have."""
-    ns = min(max(mtime_ns, -LATEST_NS), LATEST_NS)
+    ns = mtime_ns if -LATEST_NS < mtime_ns < LATEST_NS else LATEST_NS if mtime_ns > 0 else -LATEST_NS
     os.utime(descriptor, ns=(ns, ns))
 
 

@@ -2,7 +2,7 @@
 # Variables: root; leaf (set when a single file is pushed: its local name); accept, git, walk_py, untar_py.
 case $root in -*) root=./$root;; esac
 as=folder
-if [ -z "$leaf" ]; then mkdir -p "$root" && cd "$root" || exit 73
+if [ -z "$leaf" ]; then { [ -d "$root" ] || mkdir -p "$root"; } && cd "$root" || exit 73
 elif [ -d "$root" ]; then cd "$root" || exit 73; as=into
 else
     case $root in */*) up=${root%/*}; mkdir -p "${up:-/}" && cd "${up:-/}" || exit 73;; esac

@@ -10,8 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from gpucloud.core.errors import Unreachable
+
+settings.register_profile("remote", deadline=None)  # disks and processes take as long as a busy machine lets them
+settings.load_profile("remote")
 
 
 class LocalProcess:

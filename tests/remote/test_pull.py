@@ -285,6 +285,15 @@ def test_times_that_no_file_can_have(tmp_path, mtime):
     assert pull(lie(ONE, archive("a", b"0123456789", mtime)), "out", tmp_path / "here").files == 1
 
 
+@pytest.mark.parametrize("fields", [{"size": "9" * 5000}, {"size": "x"}, {"path": "a\0b"}, {"linkpath": "a\0b"}])
+def test_pax_records_that_no_archive_has(tmp_path, fields):
+    try:
+        pull(lie(ONE, archive("a", b"0123456789", **fields)), "out", tmp_path / "here")
+    except SyncError:
+        pass
+    assert [one.name for one in (tmp_path / "here").iterdir() if one.name != "a"] == []
+
+
 def test_a_damaged_packed_stream(tmp_path):
     machine = lie(ONE, archive("a", os.urandom(100_000)), "gzip")
     data = bytearray(machine._answers[0])
