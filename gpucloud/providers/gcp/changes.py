@@ -110,7 +110,8 @@ def start(api: Api, resource: Resource, deadline: float | None, now: float) -> N
         words = {"zone": resource.zone, "instance": resource.id, "scheduling_resource": body}
         api.finish(api.call("Instances", "set_scheduling_unary", **words))
     _set_times(api, resource, there, deadline, limit)
-    api.call("Instances", "start_unary", zone=resource.zone, instance=resource.id)
+    # Waited for: that there is no capacity for it now is only told by the operation.
+    api.finish(api.call("Instances", "start_unary", zone=resource.zone, instance=resource.id))
 
 
 def _new_limit(there: Any, deadline: float | None) -> float | None:

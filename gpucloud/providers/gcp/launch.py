@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -86,7 +87,8 @@ def _insert(api: Api, spec: LaunchSpec, body: Mapping[str, Any], made: list[Made
 def _made(api: Api, site: Site, spec: LaunchSpec) -> list[Resource]:
     port = ssh_port(site)
     found = in_parallel([partial(_fetch, api, spec, rank) for rank in range(spec.nodes)])
-    return [machine_of(item, api.project, port) for item in found]
+    # Not "running" before a list has shown them: only then does their absence mean that they are gone.
+    return [replace(machine_of(item, api.project, port), state="pending") for item in found]
 
 
 def _fetch(api: Api, spec: LaunchSpec, rank: int) -> Any:

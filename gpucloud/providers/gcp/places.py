@@ -14,11 +14,12 @@ from gpucloud.providers.gcp.shapes import shape_of
 
 def places(api: Api, offer: Offer) -> Sequence[Offer]:
     """The offer in each zone of its region that has the machine type, in the order of their names."""
+    machine_type = shape_of(offer).machine_type
     if offer.zone:
         return (offer,)
     if not offer.region:
         raise NotOffered(f"The price of {offer.instance_type} is for no region of gcp.", "Refresh the catalog.")
-    zones = _zones_with(api, shape_of(offer).machine_type)
+    zones = _zones_with(api, machine_type)
     found = [zone for zone in zones if region_of(zone) == offer.region]
     if not found:
         raise NotOffered(f"No zone of {offer.region} has {offer.instance_type}.")

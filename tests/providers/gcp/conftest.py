@@ -22,6 +22,7 @@ from gpucloud.providers.site import Site
 from gpucloud.state.home import Home
 from gpucloud.state.journal import Journal
 from tests.clouds.gcp.sim import GcpSim
+from tests.clouds.worlds import _check_keys_once
 
 TEMPLATES = Path(__file__).parents[3] / "templates"
 DEPLOYMENT, HOME_ID = "train-k3v2abcd", "homehome"
@@ -136,6 +137,12 @@ def make_spec(clock: Any, **changes: Any) -> LaunchSpec:
         "ssh_from": ("203.0.113.7/32",),
     }
     return LaunchSpec(**{**values, **changes})
+
+
+@pytest.fixture(autouse=True, scope="session")
+def keys_are_read_once() -> None:
+    """The library checks a service account's key for 0.1 s whenever it reads it."""
+    _check_keys_once()
 
 
 @pytest.fixture

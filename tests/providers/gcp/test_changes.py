@@ -105,6 +105,13 @@ def test_a_start_without_a_deadline_has_no_limit(sim, provider, spec):
     assert "maxRunDuration" not in found["scheduling"] and "gpucloud-deadline" not in found["labels"]
 
 
+def test_no_capacity_at_a_start_is_said(sim, provider, spec):
+    (machine,) = provider.launch(spec)
+    provider.stop(machine)
+    sim.cloud.script.capacity["us-central1-a"] = 0
+    assert isinstance(error_of(lambda: provider.start(machine, None)), errors.CapacityError)
+
+
 def test_start_of_one_that_is_still_stopping(sim, provider, spec):
     (machine,) = provider.launch(spec)
     sim.cloud.instance(NODE)["status"] = "STOPPING"

@@ -21,7 +21,7 @@ def metadata(instance):
 
 def test_one_machine_as_it_was_ordered(sim, provider, spec):
     (machine,) = provider.launch(spec)
-    assert (machine.id, machine.rank, machine.attempt, machine.state) == (NODE, 0, 1, "running")
+    assert (machine.id, machine.rank, machine.attempt, machine.state) == (NODE, 0, 1, "pending")
     assert (machine.region, machine.zone, machine.market) == ("us-central1", "us-central1-a", "on-demand")
     assert machine.instance_type == "n1-standard-8+T4:1" and machine.endpoint.host.startswith("127.77.")
     assert machine.endpoint.base_dir == f"gpucloud/{DEPLOYMENT}" and machine.endpoint.user == "ubuntu"

@@ -49,7 +49,7 @@ def test_every_shape_can_be_launched(sim, provider, offers):
     assert disks == {"pd-balanced", "hyperdisk-balanced"}
 
 
-def test_tpus_say_why():
+def test_tpus_say_why(provider):
     with open(CATALOGS / "instance_types.csv", newline="") as file:  # noqa: PTH123
         rows = [row for row in csv.DictReader(file) if row["cloud"] == "gcp" and row["accelerator"].startswith("TPU")]
     assert rows
@@ -58,6 +58,8 @@ def test_tpus_say_why():
         with pytest.raises(errors.NotOffered, match="TPU"):
             shape_of(offer)
         assert quota_needs(offer) == {}
+        with pytest.raises(errors.NotOffered, match="TPU"):
+            provider.places(offer, {})
 
 
 def test_a_card_that_n1_never_had():
