@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 FRESH_DAYS, RECENT_DAYS, STALE_DAYS = 7, 90, 366
 MARKETS = ("on-demand", "spot", "reserved")
+TOGETHER = "+"  # between the places of an offer whose machines stand in several (own machines)
 CLOUDS_WITH_DRIVER = ("aws", "gcp", "azure")
 
 
@@ -94,6 +95,11 @@ class Offer:
         if self.usd_per_hour is None or not self.accelerator_count:
             return None
         return self.usd_per_hour / self.accelerator_count
+
+
+def places_of(region: str) -> tuple[str, ...]:
+    """The places of a region that may be several: `box1+box2` has been asked when both have."""
+    return tuple(region.split(TOGETHER))
 
 
 def age_bucket(age_days: int | None) -> str:

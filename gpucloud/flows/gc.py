@@ -10,6 +10,7 @@ from gpucloud.core.answers import orphan_json, resource_json
 from gpucloud.core.cloud import Identity, Resource, Scan
 from gpucloud.core.errors import CleanupIncomplete, GpucloudError
 from gpucloud.core.names import owner_hash
+from gpucloud.core.offers import places_of
 from gpucloud.core.plan import Destroy, removal_order
 from gpucloud.core.tags import classify, collectable
 from gpucloud.flows.apply import Interpreter
@@ -96,7 +97,8 @@ def sweep_tokens(ctx: Context) -> None:
 def _used(ctx: Context, clouds: Sequence[str]) -> frozenset[Place]:
     present = ctx.journal.present()
     attempts = [attempt for item in present.deployments.values() for attempt in item.attempts]
-    return frozenset((a.cloud, a.region) for a in attempts if a.cloud in clouds and a.reached)
+    mine = [attempt for attempt in attempts if attempt.cloud in clouds and attempt.reached]
+    return frozenset((attempt.cloud, place) for attempt in mine for place in places_of(attempt.region))
 
 
 def _scan_all(ctx: Context, clouds: Sequence[str]) -> tuple[dict[str, Identity], dict[str, Scan | str]]:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations, islice
 
-from gpucloud.core.offers import Offer
+from gpucloud.core.offers import TOGETHER, Offer
 from gpucloud.providers.ssh.inventory import Host
 
 CLOUD = "ssh"
-TOGETHER = "+"  # between the hosts of one deployment, in its region
 MOST_GROUPS = 40
 
 

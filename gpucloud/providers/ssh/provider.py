@@ -30,12 +30,12 @@ from gpucloud.core.errors import (
     UsageError,
 )
 from gpucloud.core.names import is_deployment_id, owner_hash
-from gpucloud.core.offers import Accelerator, Offer
+from gpucloud.core.offers import Accelerator, Offer, places_of
 from gpucloud.core.wire import Transport
 from gpucloud.providers.site import Site
 from gpucloud.providers.ssh.found import ACCOUNT, Told, folder_of, payload_of, resource_of, resources_on
 from gpucloud.providers.ssh.inventory import Host, load
-from gpucloud.providers.ssh.offers import CLOUD, TOGETHER, groups_of, offers_of
+from gpucloud.providers.ssh.offers import CLOUD, groups_of, offers_of
 from gpucloud.providers.ssh.script import GRACE_S, HostUnfit, Refused, ask, packed, script_text
 from gpucloud.providers.ssh.sight import Sight, holders, parsed
 
@@ -115,7 +115,7 @@ class SshProvider:
 
     def launch(self, spec: LaunchSpec) -> Sequence[Resource]:
         """Lease on every host of the offer, all or nothing; the same token finds what it has."""
-        names = spec.offer.region.split(TOGETHER)
+        names = places_of(spec.offer.region)
         if len(names) != spec.nodes:
             raise NotOffered(f"{spec.nodes} nodes need {spec.nodes} hosts, not {spec.offer.region}.")
         hosts = [self._known(name, NotOffered) for name in names]
@@ -133,7 +133,7 @@ class SshProvider:
 
     def find(self, deployment_id: str | None, regions: Sequence[str] = ()) -> Scan:
         """Ask the hosts of these regions, or all, at once."""
-        names = list(dict.fromkeys(name for region in regions or self._hosts for name in region.split(TOGETHER)))
+        names = list(dict.fromkeys(name for region in regions or self._hosts for name in places_of(region)))
         answers = dict(zip(names, _on_all(names, self._seen), strict=True))
         silent = {name: answer for name, answer in answers.items() if isinstance(answer, str)}
         found = [
@@ -147,7 +147,7 @@ class SshProvider:
         missing = {
             region: "; ".join(
                 f"{name}: {silent.get(name, 'not asked')}"
-                for name in region.split(TOGETHER)
+                for name in places_of(region)
                 if name not in answers or name in silent
             )
             for region in asked
