@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from gpucloud.cli import registry
+from gpucloud.cli import complete, registry
 from gpucloud.cli.options import current, global_options, reset
 from gpucloud.core.errors import GpucloudError
 
@@ -73,6 +73,8 @@ def build(name: str, entry: registry.Entry) -> Any:
     app.command(name, context_settings=settings)(function)
     command = typer.main.get_command(app)
     command.params.extend(global_options())
+    if complete.asked():
+        complete.attach(command, name)
     return command
 
 
