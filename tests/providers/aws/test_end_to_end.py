@@ -114,7 +114,8 @@ def test_a_stockout_moves_to_the_next_zone_and_two_nodes_survive_a_lost_journal(
 
 @needs_sshd
 def test_the_guest_ends_itself_at_the_deadline_and_keeps_its_disk(lab):
-    lab.up("--max-hours", "1")
+    lab.up("--max-hours", "1", "--alarm")
+    assert [alarm.evaluation_periods for alarm in lab.sim.alarms()] == [25]
     (machine,) = lab.machines.by_id.values()
     machine.move_clock(3700)
     end = time.monotonic() + 40
@@ -124,6 +125,15 @@ def test_the_guest_ends_itself_at_the_deadline_and_keeps_its_disk(lab):
     (deployment,) = lab.json("ls", "--refresh")["deployments"]
     assert deployment["state"] == "ended_by_guard"
     lab("down", "demo", "--yes")
+    assert lab.left() == []
+
+
+@needs_sshd
+def test_an_image_without_driver_is_a_failed_attempt_that_is_removed(lab):
+    lab.machines.without_driver = True
+    lab.sim.refusals += [Refusal("InsufficientInstanceCapacity", place=f"us-east-1{letter}") for letter in "bc"]
+    said = lab(*UP, "--ssh-user", getpass.getuser(), "--yes", code=5, GPUCLOUD_WAIT_GPUS="1")
+    assert "shows 0 GPUs instead of 1" in said and "It is removed" in said
     assert lab.left() == []
 
 
