@@ -80,7 +80,7 @@ def _answered(response: Mapping[str, Any], region: str) -> GpucloudError:
     words = f"AWS {region}: {message or 'no reason given'} ({code or status})."
     if kind is ThrottledError:
         asked_s = _retry_after_s(meta.get("HTTPHeaders", {}))
-        return ThrottledError(words, retry_after_s=asked_s or UNASKED_S, cloud_code=code, asked_s=asked_s)
+        return ThrottledError(words, retry_after_s=asked_s or UNASKED_S, cloud_code=code)
     return kind(words, _hint(kind, code, message), cloud_code=code)
 
 
@@ -88,10 +88,10 @@ def _kind(code: str, message: str, status: int) -> type[GpucloudError]:
     kind = CODES.get(code)
     if kind is PermissionDenied and "service control policy" in message:
         return PolicyError
-    if code == "InvalidParameterValue" and "instance type" in message.casefold():
+    if code == "InvalidParameterValue" and "instancetype" in message.casefold().replace(" ", ""):
         return NotOffered
-    if kind is None and status in (429, 503) and not code.isalpha():
-        return ThrottledError
+    if kind is None and status == 429:
+        return ThrottledError  # a 503 without a code of EC2's may come from in between, after the effect
     if kind is None and 400 <= status < 500 and code.startswith(MALFORMED):
         return BadRequest
     return kind or AmbiguousError

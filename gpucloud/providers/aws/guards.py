@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpucloud.core.cloud import Guard, LaunchSpec, Outline
-from gpucloud.core.errors import PolicyError
+from gpucloud.core.errors import BadRequest, PolicyError, UsageError
 from gpucloud.core.guards import BACKSTOP_S
 from gpucloud.core.names import node_name
 from gpucloud.providers.aws import alarms, groups, images
@@ -52,9 +52,13 @@ def guards(spec: LaunchSpec, now: float) -> Sequence[Guard]:
 
 
 def outline(spec: LaunchSpec) -> Outline:
-    """What a launch will use and make. Raises BadRequest for an --image that is none."""
+    """What a launch will use and make. Raises UsageError for an --image that is none."""
+    try:
+        image = images.wanted(spec.image, spec.offer)
+    except BadRequest as error:
+        raise UsageError(error.message, error.hint) from error
     return Outline(
-        image=images.wanted(spec.image, spec.offer),
+        image=image,
         ssh_user=spec.options.get("ssh-user") or ("" if spec.image else "ubuntu"),
         resources=tuple(_resources(spec)),
         notes=tuple(_notes(spec)),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gpucloud.core.cloud import TAG_DEADLINE, TAG_DEPLOYMENT, LaunchSpec, Resource
-from gpucloud.core.errors import BadRequest, GpucloudError, PolicyError
+from gpucloud.core.errors import BadRequest, CloudError, GpucloudError
 from gpucloud.core.tags import is_of
 
 TAG_ATTEMPT, TAG_SSH_USER, TAG_CREATED = "gpucloud-attempt", "gpucloud-ssh-user", "gpucloud-created"
@@ -63,4 +63,4 @@ def refuse_foreign(wanted: Resource, found: Resource) -> None:
 
 def not_tagged_yet(found: Resource) -> GpucloudError:
     """EC2 may show a new machine before its tags."""
-    return PolicyError(f"The {found.kind} {found.id} in {found.region} shows no tags yet; it was not touched.")
+    return CloudError(f"The {found.kind} {found.id} in {found.region} shows no tags yet; it was not touched.")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gpucloud.core.errors import AmbiguousError, GpucloudError, ThrottledError, UsageError
-from gpucloud.providers.aws.errors import meaning
+from gpucloud.providers.aws.errors import UNASKED_S, meaning
 
 CONNECT_S, ANSWER_S = 10.0, 60.0
 TRIES, LONGEST_PAUSE_S = 4, 5.0
@@ -27,7 +27,7 @@ class Clients:
 
     def __init__(self, environ: Mapping[str, str], sleep: Callable[[float], None] = time.sleep) -> None:
         self._environ, self.sleep = environ, sleep
-        self._pause_s = float(environ.get(PAUSE) or PAUSE_S)
+        self._pause_s = _pause_s(environ.get(PAUSE, ""))
         self._lock = threading.RLock()
         self._session: Any = None
         self._clients: dict[tuple[str, str], Any] = {}
@@ -131,7 +131,8 @@ class Clients:
             except ThrottledError as error:
                 if once or number == TRIES:
                     raise
-                wait_s = max(self._pause_s * 2 ** (number - 1), error.details["asked_s"])
+                asked_s = error.retry_after_s if error.retry_after_s != UNASKED_S else 0.0
+                wait_s = max(self._pause_s * 2 ** (number - 1), asked_s)
             except AmbiguousError:
                 if once or number >= 2:
                     raise
@@ -161,3 +162,10 @@ class Clients:
             token = answer.get("NextToken")
             if not token:
                 return
+
+
+def _pause_s(text: str) -> float:
+    try:
+        return float(text or PAUSE_S)
+    except ValueError:
+        raise UsageError(f"{PAUSE}={text} is not a number of seconds.", "Write 0.25.") from None

@@ -85,7 +85,7 @@ def test_a_machine_without_its_tags_makes_the_look_worthless(sim, driver, spec):
     assert is_of(node, DEPLOYMENT, HOME)  # we know what we asked for
     scan = driver.find(DEPLOYMENT, ("us-east-1",))
     assert scan.scanned == () and "no tags yet" in scan.unscanned["us-east-1"]
-    with pytest.raises(errors.PolicyError):
+    with pytest.raises(errors.CloudError):
         driver.destroy(node)
     sim.clock.move(6)
     assert driver.find(DEPLOYMENT, ("us-east-1",)).scanned == ("us-east-1",)
