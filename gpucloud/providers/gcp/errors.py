@@ -134,7 +134,7 @@ def from_exception(error: Exception, project: str) -> GpucloudError | None:
 
     if isinstance(error, answered.GoogleAPICallError):
         return _from_answer(error, project)
-    if isinstance(error, (auth.DefaultCredentialsError, auth.RefreshError)):
+    if isinstance(error, auth.GoogleAuthError) and not isinstance(error, auth.TransportError):
         if getattr(error, "retryable", False):
             return AmbiguousError("Google's token service did not answer as expected.", "Try again.")
         return CredentialsError(f"Google refused the credentials: {_first_line(error)}.", LOGIN_HINT)
