@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import io
@@ -287,10 +288,8 @@ def test_times_that_no_file_can_have(tmp_path, mtime):
 
 @pytest.mark.parametrize("fields", [{"size": "9" * 5000}, {"size": "x"}, {"path": "a\0b"}, {"linkpath": "a\0b"}])
 def test_pax_records_that_no_archive_has(tmp_path, fields):
-    try:
+    with contextlib.suppress(SyncError):
         pull(lie(ONE, archive("a", b"0123456789", **fields)), "out", tmp_path / "here")
-    except SyncError:
-        pass
     assert [one.name for one in (tmp_path / "here").iterdir() if one.name != "a"] == []
 
 
