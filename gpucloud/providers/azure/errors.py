@@ -168,7 +168,7 @@ def from_exception(error: Exception) -> GpucloudError | None:
     from azure.core import exceptions as core
 
     if isinstance(error, core.ClientAuthenticationError) and error.response is None:
-        return CredentialsError(f"Azure refused the credentials: {first_line(error)}.", LOGIN_HINT)
+        return CredentialsError(_no_token(error), LOGIN_HINT)
     if isinstance(error, core.DecodeError):
         return AmbiguousError("Azure's answer cannot be read.", "Try again.")
     if isinstance(error, core.HttpResponseError) and error.response is not None:
@@ -178,6 +178,14 @@ def from_exception(error: Exception) -> GpucloudError | None:
     if isinstance(error, ValueError):
         return AmbiguousError("Azure's answer cannot be read.", "Try again.")
     return None
+
+
+def _no_token(error: Exception) -> str:
+    """Why there is no token: what the token service says, or that no link of the chain has found anything."""
+    said = re.search(r"AADSTS[0-9]+:[^\n]*", str(error))
+    if said is None and "included credentials" in str(error):
+        return "There are no credentials for Azure."
+    return f"Azure refused the credentials: {said[0].rstrip('.') if said else first_line(error)}."
 
 
 def _from_answer(error: Any) -> GpucloudError:

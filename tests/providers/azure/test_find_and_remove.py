@@ -168,7 +168,7 @@ def test_a_stranger_in_our_group_stays(sim, provider, spec):
 def test_a_group_that_cannot_be_removed_is_said(lab):
     lab.up()
     (group,) = lab.cloud.groups
-    lab.cloud.stuck = {group}
+    lab.cloud.stuck, lab.waits = {group}, replace(lab.waits, destroy=60)
     result = lab.down()
     assert result.error.exit_code == 9 and group in result.error.message
     kinds = {name.split()[0] for name in lab.sim.left()}

@@ -45,6 +45,7 @@ def test_nobody(sim, tmp_path):
     driver = open_driver(sim, tmp_path, AZURE_CLIENT_SECRET="", AZURE_CLIENT_ID="")
     error = error_of(driver.identity)
     assert isinstance(error, CredentialsError) and "az login" in error.hint
+    assert error.message == "There are no credentials for Azure."
 
 
 def test_an_expired_secret(sim, provider):
