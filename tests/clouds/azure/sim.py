@@ -8,6 +8,7 @@ Every create request is checked against `schema.py`; what is wrong is in `proble
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +61,8 @@ class AzureSim(SimServer):
         self.retry_after = "0"  # what a long operation asks for between two looks
         self.page_size = 1000
         self.subscriptions = [SUBSCRIPTION]
+        self.late_s = 0.0  # machines are not answered, and are made only after so long
+        self._late: list[tuple[float, Request]] = []
 
     @property
     def environ(self) -> dict[str, str]:
@@ -79,6 +82,7 @@ class AzureSim(SimServer):
     def left(self) -> list[str]:
         """Everything that exists: groups, machines, disks, addresses, interfaces, firewalls, networks."""
         with self.lock:
+            self._land()
             self.cloud.age()
             groups = [
                 f"resourceGroup {group['name']}" for group in self.cloud.groups.values() if not group.get("_given")
@@ -130,10 +134,27 @@ class AzureSim(SimServer):
             return Answer(429, error.body(), error.headers)
         return Answer(500, Refused(500, "InternalServerError", "An internal server error occurred.").body())
 
+    def handle(self, request: Request) -> Answer | None:
+        """The answer, or none for a machine whose request lands late."""
+        if self.late_s and self.label(request) == "PUT virtualMachines":
+            with self.lock:
+                self._late.append((self.clock() + self.late_s, request))
+            return None
+        return super().handle(request)
+
+    def _land(self) -> None:
+        """What was late arrives, whether it is still wanted or not."""
+        due = [item for item in self._late if item[0] <= self.clock()]
+        self._late = [item for item in self._late if item not in due]
+        for _, request in due:
+            with contextlib.suppress(Refused):
+                self._route(request)
+
     def respond(self, request: Request) -> Answer:
         """One call."""
         if self.tokens.serves(request):
             return self.tokens.answer(request, self.url)
+        self._land()
         self.cloud.age()
         try:
             return self._route(request)

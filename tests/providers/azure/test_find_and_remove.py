@@ -224,3 +224,18 @@ def test_ls_says_what_became_of_a_spot_machine(lab):
     assert now.state == "preempted"
     lab.down()
     assert lab.sim.left() == []
+
+
+@pytest.mark.parametrize("options", [{}, {"resource-group": "team"}])
+def test_a_request_that_lands_after_everything_was_removed(lab, options):
+    """In a group of ours it lands nowhere; in the user's, `down` says until when it may, and then finds it."""
+    lab.cloud.put_group("team", {"location": "eastus"})
+    lab.cloud.groups["team"]["_given"] = True
+    lab.sim.late_s = 400
+    assert error_of(lambda: lab.up(options=options)).code == "ambiguous"
+    lab.sim.late_s = 0
+    first = lab.down()
+    assert first.error is not None and first.error.exit_code == 9
+    lab.sim.clock.advance(1000)
+    assert lab.down().error is None
+    assert lab.sim.left() == []
