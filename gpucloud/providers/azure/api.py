@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from gpucloud.core.errors import AmbiguousError, CredentialsError, GpucloudError
+from gpucloud.core.errors import AmbiguousError, CredentialsError, GpucloudError, UsageError
 from gpucloud.providers.azure.errors import Missing, from_exception, missing_library
 from gpucloud.providers.azure.session import Session, link, open_session, principal_of, scope_of
 
@@ -30,8 +30,8 @@ class Api:
         self._subscription = ""
         self._shared: dict[str, Any] = {}
         self._clients: dict[str, Any] = {}
-        self.poll_s = float(environ.get(POLL_VARIABLE) or POLL_S)
-        self._longest_pause_s = float(environ.get(RETRY_VARIABLE) or 60.0)
+        self.poll_s = _seconds(environ, POLL_VARIABLE, POLL_S)
+        self._longest_pause_s = _seconds(environ, RETRY_VARIABLE, 60.0)
 
     # ---- who and where
 
@@ -188,6 +188,14 @@ class Api:
         words = {"base_url": session.endpoint, "polling_interval": self.poll_s}
         words |= {"transport": self._shared["transport"], "policies": list(self._shared["policies"])}
         return _class_of(name)(session.credential, subscription or "00000000-0000-0000-0000-000000000000", **words)
+
+
+def _seconds(environ: Mapping[str, str], name: str, usual: float) -> float:
+    text = environ.get(name) or str(usual)
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{name}={text} is not a number of seconds.", "Write 5.") from None
 
 
 def _class_of(name: str) -> Any:

@@ -84,6 +84,10 @@ def test_variables_that_cannot_be_meant(sim, tmp_path, change):
     assert isinstance(error_of(open_driver(sim, tmp_path, **change).identity), UsageError)
 
 
+def test_a_pause_that_is_no_number(sim, tmp_path):
+    assert isinstance(error_of(lambda: open_driver(sim, tmp_path, GPUCLOUD_WAIT_OPERATION="soon")), UsageError)
+
+
 def test_an_authority_that_is_not_trusted(sim, tmp_path):
     error = error_of(open_driver(sim, tmp_path, REQUESTS_CA_BUNDLE="").identity)
     assert error.exit_code in (4, 6) and "certificate" in error.message.lower()
