@@ -48,12 +48,14 @@ def reachable(ctx: Context, attempt: Attempt) -> bool:
 
 def _prove_all(ctx: Context, deployment_id: str, end: float, check: Callable[[], None]) -> None:
     pace, reason, progress = Pace(ctx), "the machine is not running yet", Progress(ctx)
+    silent = ""  # why a machine did not prove itself in the last round: it may be gone by now
     while True:
         check()
         wait_s = 0.0
         try:
-            attempt = _refreshed(ctx, deployment_id)
-            reason = _one_round(ctx, deployment_id, attempt) or reason
+            attempt = _refreshed(ctx, deployment_id, again=bool(silent))
+            silent = _one_round(ctx, deployment_id, attempt)
+            reason = silent or reason
         except ThrottledError as error:
             wait_s, reason = error.retry_after_s, error.message
         if _all_there(ctx, deployment_id):
@@ -84,13 +86,13 @@ def _all_there(ctx: Context, deployment_id: str) -> bool:
     return running and (proved or not reachable(ctx, attempt))
 
 
-def _refreshed(ctx: Context, deployment_id: str) -> Attempt:
-    """The attempt with addresses and states as the cloud tells them, where something is still missing."""
+def _refreshed(ctx: Context, deployment_id: str, again: bool) -> Attempt:
+    """The attempt with addresses and states as the cloud tells them, where something is missing, or `again`."""
     deployment = ctx.journal.present().deployments[deployment_id]
     attempt = deployment.current
     assert attempt is not None
     machines = deployment.machines
-    if all(item.endpoint is not None and attempt.states.get(item.id) == "running" for item in machines):
+    if not again and all(item.endpoint and attempt.states.get(item.id) == "running" for item in machines):
         return attempt
     seen = look(ctx, deployment)
     found = {item.id: item for item in seen.of_attempt(attempt)}
