@@ -36,6 +36,12 @@ SERVICES = {"monitoring": "cloudwatch"}  # how policies call them
 ACCOUNT, OTHER_ACCOUNT = "123456789012", "210987654321"
 KEYS = {"AKIAMINE": ACCOUNT, "AKIAOTHER": OTHER_ACCOUNT}
 MOTO_IMAGE = "ami-1234abcd"  # one that moto knows
+EMPTY = {  # looks at a region in which nothing was ever done need no moto, which takes its time to make one
+    "DescribeInstances": "<reservationSet/>",
+    "DescribeVolumes": "<volumeSet/>",
+    "DescribeSecurityGroups": "<securityGroupInfo/>",
+    "DescribeAlarms": "",
+}
 REFUSALS = {
     "InsufficientInstanceCapacity": (500, "We currently do not have sufficient capacity in the zone you requested."),
     "Unsupported": (400, "Your requested instance type is not supported in your requested Availability Zone."),
@@ -141,6 +147,7 @@ class AwsSim(SimServer):
         self.used: set[tuple[str, str]] = set()  # (service, operation) of every call
         self.seen: dict[str, list[Call]] = {}
         self.problems: list[str] = []  # requests that the driver must never send
+        self.touched: set[str] = set()  # regions in which something was done
         self.made: dict[tuple[str, str, str], Made] = {}  # by region, zone, token
         self.late: list[tuple[float, Call]] = []
         self.born: dict[str, float] = {}
@@ -172,7 +179,7 @@ class AwsSim(SimServer):
         with self.lock:
             self._age()
             found = {}
-            for region in self.zones:
+            for region in self.touched:
                 for reservation in _backend("ec2", region).all_reservations():
                     for instance in reservation.instances:
                         if instance.state != "terminated" or instance.id in self.ending:
@@ -183,7 +190,7 @@ class AwsSim(SimServer):
         """Everything of gpucloud that exists: machines, disks, groups, alarms."""
         names = [f"machine {name}" for name in self.instances()]
         with self.lock:
-            for region in self.zones:
+            for region in self.touched:
                 ec2 = _backend("ec2", region)
                 names += [f"volume {volume.id}" for volume in ec2.volumes.values()]
                 names += [f"alarm {name}" for name in _backend("cloudwatch", region).alarms]
@@ -192,12 +199,13 @@ class AwsSim(SimServer):
     def groups(self, prefix: str = "gpucloud-") -> list[Any]:
         """moto's security groups whose names begin so."""
         with self.lock:
-            networks = [by_id for region in self.zones for by_id in _backend("ec2", region).groups.values()]
+            networks = [by_id for region in self.touched for by_id in _backend("ec2", region).groups.values()]
             return [group for by_id in networks for group in by_id.values() if group.name.startswith(prefix)]
 
     def foreign_group(self, region: str, name: str) -> str:
         """Somebody else's group in the default VPC; its id."""
         with self.lock:
+            self.touched.add(region)
             ec2 = _backend("ec2", region)
             vpc = next(item.id for item in ec2.vpcs.values() if item.is_default in (True, "true"))
             return str(ec2.create_security_group(name, "theirs", vpc_id=vpc).id)
@@ -212,11 +220,12 @@ class AwsSim(SimServer):
     def alarms(self) -> list[Any]:
         """moto's alarms."""
         with self.lock:
-            return [alarm for region in self.zones for alarm in _backend("cloudwatch", region).alarms.values()]
+            return [alarm for region in self.touched for alarm in _backend("cloudwatch", region).alarms.values()]
 
     def volume(self, zone: str, tags: dict[str, str] | Any) -> str:
         """A disk that no machine has; its id."""
         with self.lock:
+            self.touched.add(zone[:-1])
             ec2 = _backend("ec2", zone[:-1])
             identifier = str(ec2.create_volume(size=10, zone_name=zone).id)
             ec2.create_tags([identifier], dict(tags))
@@ -270,6 +279,10 @@ class AwsSim(SimServer):
         wrong = self._who(call) or self._where(call)
         if wrong is not None:
             return wrong
+        if call.operation in EMPTY and call.region not in self.touched:
+            inside = EMPTY[call.operation]
+            return xml(call.operation, inside) if inside else answer_json({"MetricAlarms": []})
+        self.touched.add(call.region)
         own = getattr(self, f"_{call.operation}", None)
         return own(call) if own is not None else to_moto(call)
 
