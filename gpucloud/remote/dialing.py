@@ -76,7 +76,8 @@ class Retry:
                 raise Unreachable(f"No address is known for the host {self._endpoint.host}.") from error
             self._reason = error
         except (paramiko.SSHException, EOFError, OSError) as error:
-            self._reason = error
+            if self._reason is None or not isinstance(error, TimeoutError) or time.monotonic() < self._ends:
+                self._reason = error  # that the last try ran out of our own time tells less than what came before
 
     def unreachable(self) -> Unreachable:
         """The error when the time is over."""

@@ -47,7 +47,7 @@ CIPHERS = (
 )
 # AES-GCM may carry 64 GiB under one key (RFC 5647, as OpenSSH does); paramiko's 512 MB stop a transfer more often.
 REKEY_BYTES = 1 << 33
-MOST_BEFORE_KEYS = 1 << 16  # bytes; RFC 4253 lets a server talk before its version line and sets no bound
+MOST_BEFORE_KEYS = 1 << 15  # bytes; RFC 4253 lets a server talk before its version line and sets no bound
 NO_SSH = "what answers there does not speak SSH"
 USERAUTH = "ssh-userauth"
 

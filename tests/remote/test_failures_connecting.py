@@ -141,7 +141,7 @@ def test_what_floods_us_before_its_version_line_is_cut_short_and_not_repeated(ss
         serve(Counting)
 
     with answering(counted) as port:
-        error = refusal(Unreachable, replace(sshd.endpoint, port=port), 0.4)
+        error = refusal(Unreachable, replace(sshd.endpoint, port=port), 1.5)
     assert "does not speak SSH" in error.message
     assert "\x1b" not in error.message and "welcome" not in error.message
     assert sum(seen) < 200_000_000  # what sockets hold, not what it could have sent
