@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,9 +106,20 @@ def own_machines(
                 entry["gpus"] = [{"model": gpus, "count": count}]
             own.hosts.append(entry)
         own.write()
-        yield own
-        if any(server.daemon.poll() is None for server in servers.values()):
-            own.start("down", "--all", "--yes").communicate(timeout=60)
+        try:
+            yield own
+            if any(server.daemon.poll() is None for server in servers.values()):
+                own.start("down", "--all", "--yes", GPUCLOUD_WAIT_SILENT="1").communicate(timeout=60)
+        finally:
+            for server in servers.values():
+                end_watchers(server.home)
+
+
+def end_watchers(home: Path) -> None:
+    """End what waits for the deadlines of leases on a host that nothing can reach any more."""
+    for file in home.glob("gpucloud/*/watcher"):
+        with contextlib.suppress(ProcessLookupError, ValueError, OSError):
+            os.killpg(int(file.read_text().split()[0]), signal.SIGKILL)
 
 
 def fake_driver(server: OpenSshServer, cards: list[str], apps: str = "") -> Path:
