@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from `--help` of every command, and the golden help pages of the tests.
+"""Writes docs/cli.md and the manual page from `--help` of every command, and the golden help pages of the tests.
 
 python -m tools.cli_docs
 """
@@ -58,5 +58,8 @@ def page() -> str:
 
 
 if __name__ == "__main__":
+    from tools import man_page
+
     PAGE.write_text(page())
-    print(f"{PAGE.relative_to(ROOT)}: {len(commands())} commands")
+    man_page.PAGE.write_text(man_page.page())
+    print(f"{PAGE.relative_to(ROOT)}, {man_page.PAGE.relative_to(ROOT)}: {len(commands())} commands")

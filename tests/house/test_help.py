@@ -31,3 +31,25 @@ def test_every_option_says_what_it_does(words):
 
 def test_no_page_is_left_over():
     assert set(PAGES) == {" ".join(("gpucloud", *words)) for words in commands()}
+
+
+def test_the_manual_page_is_the_help_of_today():
+    from tools import man_page
+
+    assert man_page.PAGE.read_text() == man_page.page(), "run `make docs`"
+
+
+def test_the_manual_page_is_set_without_a_complaint():
+    import shutil
+    import subprocess
+
+    import pytest
+
+    from tools import man_page
+
+    groff = shutil.which("groff")
+    if groff is None:
+        pytest.skip("no groff on this machine")
+    words = [groff, "-man", "-Tutf8", "-ww", "-z", str(man_page.PAGE)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
