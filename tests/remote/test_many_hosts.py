@@ -255,7 +255,8 @@ def test_a_node_that_dies_ends_the_others_and_the_run_is_lost(three):
             lambda: (
                 (three.servers[1].home / BASE / "runs/1/pid").exists()
                 and (three.servers[0].home / BASE / "runs/1/pid").exists()
-            )
+            ),
+            60,
         )
         time.sleep(0.3)
         three.servers[1].stop()
