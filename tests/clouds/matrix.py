@@ -277,12 +277,14 @@ def _where(error: BaseException) -> str:
 
 
 def _once(take_back: Callable[[str], None]) -> Callable[[Resource], None]:
+    """The first machine that is asked for its proof is taken back, and never answers."""
     taken: list[str] = []
 
     def spoil(resource: Resource) -> None:
         if not taken:
             taken.append(resource.id)
             take_back(resource.id)
+        if resource.id in taken:
             raise Unreachable("it is gone.")
 
     return spoil
