@@ -49,10 +49,14 @@ def recommend(
     stale: bool = typer.Option(False, "--stale", help="Rank prices older than a year, too."),
     limit: str | None = opt("Rows of the table (default 12; JSON and CSV have all)."),
     explain: bool = typer.Option(False, "--explain", help="Show the way of each number."),
+    chart: bool = typer.Option(False, "--chart", help="Draw cost against time below the table."),
 ) -> None:
     """Ranked rent-or-own options for a piece of work, with reasons."""
     from gpucloud.cli.recommend_request import answer
-    from gpucloud.cli.recommend_view import view
+    from gpucloud.cli.recommend_view import draw, view
     from gpucloud.render.view import show
 
-    show(view(answer(ctx.params), explain=explain, limit=limit), current().output)
+    found = answer(ctx.params)
+    show(view(found, explain=explain, limit=limit), current().output)
+    if chart and current().output in ("table", "wide", "markdown"):
+        draw(found, fenced=current().output == "markdown")

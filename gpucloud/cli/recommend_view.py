@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from gpucloud.core.errors import UsageError
 from gpucloud.core.offers import age_bucket
 from gpucloud.core.options import Option, memory_json, offer_json, speed_json
 from gpucloud.core.units import show_duration
-from gpucloud.render.view import Column, Section, View
+from gpucloud.render.view import Column, Section, View, terminal_width
 
 DEFAULT_ROWS, NEAR_MISSES, PRICE_ONLY_ROWS, PURCHASE_ROWS = 12, 5, 5, 4
 PICK_WORDS = {"cheapest": "Cheapest", "fastest_within_budget": "Fastest", "startable_now": "Startable now"}
@@ -27,6 +28,19 @@ def view(answer: Answer, *, explain: bool, limit: str | None) -> View:
     sections = [*_purchases(ranked), *_price_only(answer), *_near(answer), *_explained(shown, explain)]
     notes = _notes(answer, len(ranked) - len(rows))
     return View("recommend", body(answer), COLUMNS, rows, notes, records="options", sections=sections)
+
+
+def draw(answer: Answer, *, fenced: bool = False) -> None:
+    """Cost against time of what was ranked, in letters on stdout; `fenced` as a code block of Markdown."""
+    from gpucloud.render.chart import Point, can_show, chart
+
+    front = answer.found.pareto
+    points = [
+        Point(option.hours, option.usd, option.kind, number in front)
+        for number, option in enumerate(answer.found.options)
+    ]
+    lines = chart(points, terminal_width(sys.stdout), can_show(sys.stdout.encoding))
+    print("", *(["```text", *lines, "```"] if fenced else lines), sep="\n")
 
 
 def _different(ranked: Sequence[tuple[int, Option]]) -> list[tuple[int, Option]]:

@@ -184,3 +184,15 @@ def test_bad_wishes_get_one_sentence_and_one_hint(ask, words, code, sentence):
     assert (ended, out, error["exit_code"]) == (code, "", code)
     assert sentence in error["message"] + error["hint"]
     assert error["hint"]
+
+
+def test_a_chart_on_request_and_only_for_people(ask, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    code, out, _ = ask(*RESNET, "--chart")
+    lines = out[out.index("\nUSD for the whole work\n") :].splitlines()
+    assert code == 0 and max(map(len, lines)) <= 40
+    assert "Pareto front" in lines[-1] or "Pareto front" in lines[-2]
+    for output in ("json", "csv"):
+        assert ask(*RESNET, "--chart", "-o", output)[1] == ask(*RESNET, "-o", output)[1]
+    assert "USD for the whole work" not in ask(*RESNET)[1]
+    assert ask(*RESNET, "--chart", "-o", "markdown")[1].rstrip().endswith("```")
