@@ -251,7 +251,9 @@ def _handler(sim: SimServer) -> type[BaseHTTPRequestHandler]:
         wbufsize = -1  # head and body leave together
 
         def _serve(self) -> None:
-            answer = sim.handle(self._request())
+            request = self._request()
+            whole = len(request.body) == int(request.headers.get("content-length") or 0)
+            answer = sim.handle(request) if whole else None  # a client that died in mid-request asked for nothing
             if answer is None:
                 self.close_connection = True
                 with contextlib.suppress(OSError):

@@ -13,12 +13,15 @@ import json
 import os
 import signal
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 from tests.clouds.matrix import Case, Matrix
 from tests.clouds.worlds import open_world
 from tests.flows.killpoints import Tap, TappedJournal
+
+PATIENCE_S, TRIES = 20.0, 3
 
 
 class Deaths(Matrix):
@@ -40,6 +43,17 @@ class Deaths(Matrix):
         return self._one(case, f"killed at journal point {number}", number, [], lambda label: None)
 
     def _one(self, case: Case, what: str, deadly: int, child: list[int], strike: object) -> bool:
+        """One point; a child that hangs at a lock it inherited from one of our threads is tried again."""
+        for _ in range(TRIES):
+            child.clear()
+            died = self._tried(case, what, deadly, child, strike)
+            if died is not None:
+                return died
+        self.tally.problems[f"{case.step} {what}"] = [f"no child of {TRIES} ended within {PATIENCE_S:.0f} s"]
+        return True
+
+    def _tried(self, case: Case, what: str, deadly: int, child: list[int], strike: object) -> bool | None:
+        """Whether the child died at its point; None when it hung."""
         self._number += 1
         root = self.folder / f"k{self._number}"
         server = self.world.server
@@ -53,8 +67,16 @@ class Deaths(Matrix):
         if pid == 0:
             self._in_child(root, case, deadly)
         child.append(pid)
+        hung = threading.Event()
+        watchdog = threading.Timer(PATIENCE_S, lambda: (hung.set(), os.kill(pid, signal.SIGKILL)))
+        watchdog.daemon = True
+        watchdog.start()
         _, status = os.waitpid(pid, 0)
+        watchdog.cancel()
         server.after_call = lambda label: None
+        if hung.is_set():
+            self._clean_up(root, case)
+            return None
         died = os.WIFSIGNALED(status)
         problems = [] if died or status == 0 else [f"it ended with {status} by itself"]
         if died:
