@@ -1,4 +1,4 @@
-"""How a failed command ends: one sentence, one hint, the right exit code; a traceback only with `--debug`."""
+"""How a failed command ends: one sentence, one hint, the right exit code; with `--debug` a traceback and a bundle."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ def report(error: BaseException, words: list[str], options: Globals) -> int:
         return _reader_left()
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0
+    ours = explain(error)
     if options.debug or "--debug" in words:
         import traceback
 
+        from gpucloud.cli.debug_bundle import leave
+
         traceback.print_exception(error)
-    ours = explain(error)
+        leave(error, ours, words)
     show(ours, _wants_json(words, options), sys.stderr)
     return ours.exit_code
 

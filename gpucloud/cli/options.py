@@ -69,7 +69,7 @@ def global_options() -> list[TyperOption]:
         ),
         _flag("--quiet", "quiet", "Say nothing on stderr but errors."),
         _flag("--no-input", "no_input", "Never ask; take the safe answer."),
-        _flag("--debug", "debug", "Show the traceback of an error."),
+        _flag("--debug", "debug", "Show the traceback of an error and keep a bundle for a report."),
     ]
 
 
