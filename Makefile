@@ -3,12 +3,13 @@ VENV ?= .venv
 PY = $(VENV)/bin/python
 WORKERS ?= auto
 
-.PHONY: help demo test lint format bench docs wheel clean golden live-aws live-gcp live-azure
+.PHONY: help demo test lint format bench docs site wheel clean golden live-aws live-gcp live-azure
 
 help:
 	@echo "make demo    compare, up, run, logs, pull, cost, down on the local cloud (two minutes)"
 	@echo "make test    all tests        make lint    ruff and mypy        make bench   speed, as ratios"
 	@echo "make docs    docs/cli.md      make wheel   sdist and wheel      make clean   remove what was built"
+	@echo "make site    the manual as web pages in site/, all links checked"
 	@echo "make live-aws, live-gcp, live-azure: the loop on your own account, without GPU, for cents"
 
 $(VENV)/.ready-demo: pyproject.toml tools/make_venv.sh
@@ -41,8 +42,15 @@ live-aws live-gcp live-azure: live-%: $(VENV)/.ready-dev
 docs golden: $(VENV)/.ready-dev
 	$(PY) -m tools.cli_docs
 
+$(VENV)/.ready-docs: pyproject.toml tools/make_venv.sh
+	@sh tools/make_venv.sh "$(VENV)" docs
+
+site: $(VENV)/.ready-docs
+	$(PY) -m mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
 wheel: $(VENV)/.ready-dev
 	$(PY) -m build --no-isolation --outdir dist .
 
 clean:
-	rm -rf "$(VENV)" dist build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf "$(VENV)" dist build site .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

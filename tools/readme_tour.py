@@ -1,6 +1,6 @@
-"""Runs the README's console sessions as a reader would, and writes what they print under each command.
+"""Runs a page's console sessions as a reader would, and writes what they print under each command.
 
-python -m tools.readme_tour
+python -m tools.readme_tour [PAGE...]     README.md and the tutorial, if none is named
 
 A test runs the same sessions and compares the shape of the output, so the page cannot say what does not happen.
 """
@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "tutorial.md")
 SESSION = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
 STEP = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 SHOWN_ON = re.compile(r"(?<=prices as they stood on )\d{4}-\d\d-\d\d")
@@ -25,13 +25,13 @@ LONGEST_S = 120
 WIDTH = "118"  # columns of the page
 Shell = Callable[[str], "subprocess.CompletedProcess[str]"]
 
-# Prices age, and a page does not: `compare` counts ages from the day that the page names.
+# Prices age, and a page does not: `compare` and `recommend` count ages from the day that the page names.
 MAIN = """
 import sys
 from datetime import date
 class Then(date):
     today = classmethod(lambda cls: cls.fromisoformat("{day}"))
-if sys.argv[1] == "compare":
+if sys.argv[1] in ("compare", "recommend"):
     import gpucloud.catalog.catalog
     gpucloud.catalog.catalog.date = Then
 from gpucloud.__main__ import main
@@ -93,18 +93,24 @@ def refilled(page: str, run: Shell) -> str:
     return SESSION.sub(session, page)
 
 
-def main() -> None:
-    """Rewrite the page in place."""
+def refill(path: Path) -> None:
+    """Rewrite one page in place, in a home and folder of its own."""
     today = date.today().isoformat()
-    page = SHOWN_ON.sub(today, PAGE.read_text())
+    page = SHOWN_ON.sub(today, path.read_text())
     with tempfile.TemporaryDirectory() as place:
         run = reader(Path(place), today)
         try:
             page = refilled(page, run)
         finally:
             run("gpucloud down --all --yes")
-    PAGE.write_text(page)
-    print(f"{PAGE.relative_to(ROOT)}: {len(steps(page))} commands")
+    path.write_text(page)
+    print(f"{path.name}: {len(steps(page))} commands")
+
+
+def main() -> None:
+    """Rewrite the pages in place."""
+    for path in [Path(name) for name in sys.argv[1:]] or PAGES:
+        refill(path)
 
 
 if __name__ == "__main__":
