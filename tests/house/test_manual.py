@@ -146,6 +146,7 @@ def shell(tmp_path):
     run = reader(place, SHOWN_ON.search(TUTORIAL.read_text()).group())
     yield run
     run("gpucloud down --all --yes")
+    run('[ ! -d other-home ] || GPUCLOUD_HOME="$PWD/other-home" gpucloud down --all --yes')  # a page's second home
     assert machines(place / "home") == [] and processes_of(place) == []
 
 
