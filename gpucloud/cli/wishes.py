@@ -80,7 +80,7 @@ class Wishes:
 
         task = self.task
         offers = candidates(ctx, self)
-        at_end = task.at_end or ("delete" if self.one_shot else "stop")
+        at_end = task.at_end or ("delete" if self.one_shot else "")
         return UpRequest(
             name=self.name,
             offers=offers,

@@ -10,7 +10,7 @@ from gpucloud.core.cloud import Identity, LaunchSpec
 from gpucloud.core.deployments import Attempt, Deployment
 from gpucloud.core.names import attempt_token, owner_hash
 from gpucloud.core.offers import Offer
-from gpucloud.core.plan import UpRequest, offer_deadline
+from gpucloud.core.plan import UpRequest, end_of, offer_deadline
 from gpucloud.core.tags import tags_for
 
 RECORDED = ("name", "tags", "public_key", "image", "disk_gib", "idle_s", "at_end", "ssh_from", "options")
@@ -45,7 +45,7 @@ def launch_spec(
         disk_gib=request.disk_gib,
         deadline_epoch_s=deadline,
         idle_s=request.idle_s,
-        at_end=request.at_end,
+        at_end=end_of(request, offer),
         ssh_from=request.ssh_from,
         options=request.options,
     )

@@ -106,7 +106,7 @@ class UpRequest:
     max_s: float | None = DEFAULT_MAX_S
     budget_usd: float | None = None
     idle_s: float | None = DEFAULT_IDLE_S
-    at_end: str = "stop"
+    at_end: str = ""  # stop, delete; empty: what suits the offer, see `end_of`
     ssh_from: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -167,7 +167,7 @@ def plan_up(
     if first is None:
         raise UsageError("There is no offer to try.", "Ask for another GPU, cloud or market.")
     deadline = offer_deadline(request, first, now)
-    known = tuple(default_guards(deadline, request.idle_s, request.at_end) if guards is None else guards)
+    known = tuple(default_guards(deadline, request.idle_s, end_of(request, first)) if guards is None else guards)
     if existing is not None and existing.current is not None:
         deadline, known = existing.deadline_at, existing.current.guards
     worst = worst_case_usd(_most_usd_per_hour(request, first), now, deadline, known)
@@ -175,6 +175,11 @@ def plan_up(
     machines = tuple(("machine", f"{request.name}-{rank}") for rank in range(request.nodes))
     outline = outline or Outline(request.image, resources=machines)
     return UpPlan(request, Basis(journal_id, seq), now, deadline, known, worst, existing, outline)
+
+
+def end_of(request: UpRequest, offer: Offer) -> str:
+    """What the guards do with machines of this offer: a spot machine is deleted, others are stopped, unless said."""
+    return request.at_end or ("delete" if offer.market == "spot" else "stop")
 
 
 def offer_deadline(request: UpRequest, offer: Offer, now: float) -> float | None:

@@ -79,7 +79,7 @@ def plan_allow(ctx: Context, name: str | None, cidrs: Sequence[str]) -> ChangePl
 def _guards(ctx: Context, deployment: Deployment, deadline: float | None) -> tuple[Guard, ...]:
     attempt = deployment.current
     if attempt is None or not attempt.launch:
-        idle_s, at_end = deployment.request.get("idle_s"), deployment.request.get("at_end", "stop")
+        idle_s, at_end = deployment.request.get("idle_s"), deployment.request.get("at_end") or "stop"
         return default_guards(deadline, idle_s, at_end)
     spec: LaunchSpec = replace(launch_again(deployment, attempt, ""), deadline_epoch_s=deadline)
     return guards_of(ctx.clouds.open(attempt.cloud), spec)

@@ -12,7 +12,7 @@ from gpucloud.core.deployments import Deployment, Present
 from gpucloud.core.errors import CleanupIncomplete, GpucloudError, Interrupted, StateConflict
 from gpucloud.core.events import Draft
 from gpucloud.core.names import ID_BYTES, deployment_id
-from gpucloud.core.plan import UpPlan, UpRequest, offer_deadline, plan_up, refuse_stale, standing
+from gpucloud.core.plan import UpPlan, UpRequest, end_of, offer_deadline, plan_up, refuse_stale, standing
 from gpucloud.flows import down
 from gpucloud.flows.ahead import Ahead
 from gpucloud.flows.apply import Cancelled
@@ -60,7 +60,7 @@ def _draft_spec(request: UpRequest, now: float) -> LaunchSpec:
         public_key="",
         deadline_epoch_s=offer_deadline(request, offer, now),
         idle_s=request.idle_s,
-        at_end=request.at_end,
+        at_end=end_of(request, offer),
         image=request.image,
         disk_gib=request.disk_gib,
         ssh_from=request.ssh_from,
