@@ -115,13 +115,25 @@ def root() -> Any:
 
 def main(args: list[str] | None = None) -> int:
     """Run one command line; the return value is the process's exit code."""
-    from gpucloud.cli import failure
+    from gpucloud.cli import failure, streams
 
     words = sys.argv[1:] if args is None else args
     reset()
+    streams.prepare()
     try:
         answer = root().main(args=words, prog_name="gpucloud", standalone_mode=False)
-        sys.stdout.flush()
-        return answer if isinstance(answer, int) else 0
+        code = answer if isinstance(answer, int) else 0
+        _flush()
+        return code
     except BaseException as error:
         return failure.report(error, words, current())
+
+
+def _flush() -> None:
+    """A reader who left before the last line changes nothing of the answer."""
+    from gpucloud.cli import streams
+
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        streams.mute(sys.stdout)

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import TextIO
 
+from gpucloud.cli import streams
 from gpucloud.cli.options import Globals
 from gpucloud.core.errors import GpucloudError, Interrupted, UsageError
+
+ONLY_READ = ("ls", "cost", "ps", "logs", "check")  # beside what chooses: a reader who leaves ends nothing
 
 
 def report(error: BaseException, words: list[str], options: Globals) -> int:
     """Print `error` on stderr as a sentence or a JSON object and return the exit code."""
-    if isinstance(error, BrokenPipeError):
-        return _reader_left()
+    if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+        error = error.__context__  # the parser makes an exit of it
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0
+    if isinstance(error, BrokenPipeError) and _only_reads(words):
+        streams.mute(sys.stdout)  # `gpucloud … | head`: the reader has enough
+        return 0
     ours = explain(error)
+    if isinstance(error, BrokenPipeError):
+        streams.mute(sys.stdout)
+    try:
+        _tell(error, ours, words, options)
+    except OSError:  # nobody hears it; the exit code still says it
+        streams.mute(sys.stderr)
+    return ours.exit_code
+
+
+def _tell(error: BaseException, ours: GpucloudError, words: list[str], options: Globals) -> None:
     if options.debug or "--debug" in words:
         import traceback
 
@@ -26,7 +41,7 @@ def report(error: BaseException, words: list[str], options: Globals) -> int:
         traceback.print_exception(error)
         leave(error, ours, words)
     show(ours, _wants_json(words, options), sys.stderr)
-    return ours.exit_code
+    sys.stderr.flush()
 
 
 def explain(error: BaseException) -> GpucloudError:
@@ -40,6 +55,9 @@ def explain(error: BaseException) -> GpucloudError:
         return UsageError(_sentence(parse()), _usage_hint(error))
     if type(error).__name__ == "Abort":
         return Interrupted("Stopped at the question; nothing was changed.", "Use --yes to answer yes.")
+    if isinstance(error, BrokenPipeError):
+        hint = "It may have been done nevertheless: `gpucloud ls` and `gpucloud ps` show what exists."
+        return GpucloudError("A pipe or a connection closed before the command had ended.", hint)
     if isinstance(error, OSError):
         return _from_os(error)
     kind = type(error).__name__
@@ -78,8 +96,8 @@ def _wants_json(words: list[str], options: Globals) -> bool:
     return any(form in f"{joined} " for form in ("-o json ", "--output json ", "--output=json ", "-ojson "))
 
 
-def _reader_left() -> int:
-    """`gpucloud … | head`: the reader has enough. Not an error worth a word."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    return 0
+def _only_reads(words: list[str]) -> bool:
+    from gpucloud.cli import registry
+
+    command = next((word for word in words if registry.find(word) is not None), "")
+    return not command or command in registry.SECTIONS["Choose"] or command in ONLY_READ

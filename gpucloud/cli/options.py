@@ -36,8 +36,14 @@ def reset() -> None:
 
 def narrate(sentence: str) -> None:
     """Say on stderr what is going on, unless `--quiet`."""
-    if not current().quiet:
+    if current().quiet:
+        return
+    try:
         print(sentence, file=sys.stderr, flush=True)
+    except OSError:  # a listener who left does not stop a machine half way
+        from gpucloud.cli.streams import mute
+
+        mute(sys.stderr)
 
 
 def _remember(field: str) -> Callable[[Any, Any, Any], Any]:
