@@ -30,7 +30,7 @@ def import_(
     """Your own figures into your overlay of the catalog: they stand beside the shipped ones, and win over them.
 
     Which kind it is, the header tells: `instance_type` and `usd_per_hour` are prices (with `cloud`, `region`,
-    `market`, …; new machines also `accelerator` and `accelerator_count`), `accelerator`, `model` and `throughput`
+    `market` and more; new machines also `accelerator` and `accelerator_count`), `accelerator`, `model` and `throughput`
     benchmarks, `system`, `accelerator` and `usd` owned systems. A file with a bad line changes nothing, unless
     `--skip-refused`; the bad lines are listed and the exit code is 2.
     """

@@ -25,7 +25,7 @@ def pull(
     node: Annotated[int, typer.Option("--node", metavar="RANK", min=0, help="From which node.")] = 0,
     nodes: Annotated[
         str | None,
-        typer.Option("--nodes", metavar="all|N", help="From several nodes at once, into LOCAL/0, LOCAL/1, …"),
+        typer.Option("--nodes", metavar="all|N", help="From several nodes at once, into LOCAL/0, LOCAL/1 and so on."),
     ] = None,
 ) -> None:
     """Copy REMOTE to LOCAL. Copies only what differs."""

@@ -53,3 +53,7 @@ def test_the_manual_page_is_set_without_a_complaint():
     words = [groff, "-man", "-Tutf8", "-ww", "-z", str(man_page.PAGE)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_terminal_has_the_letters_of_the_help():
+    assert TEXT.isascii()
