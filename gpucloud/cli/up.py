@@ -182,8 +182,10 @@ def _pairs(texts: list[str], option: str) -> dict[str, str]:
 
 def show_plan(planned: UpPlan) -> None:
     """The plan in words on stderr: the end first, then where, what and how much at worst."""
+    from gpucloud.render.view import terminal_width, wrapped
+
     for line in plan_lines(planned):
-        narrate(line)
+        narrate(wrapped(line, terminal_width(sys.stderr)))
 
 
 def plan_lines(planned: UpPlan) -> list[str]:

@@ -23,7 +23,7 @@ class Column(NamedTuple):
     """One column: the key of its value in a row, its title with the unit, its side, and how it is written.
 
     `wide` columns appear only with `-o wide`, `csv` and `markdown`. Where the terminal is too narrow, columns with
-    a lower `keep` go first; 9 (the rule) never goes and is squeezed instead.
+    a lower `keep` go first; 9 (the rule) is squeezed before it goes, and the first column never goes.
     """
 
     key: str
@@ -97,10 +97,10 @@ def _text(view: View, stream: TextIO, wide: bool) -> None:
     notes = [printable(note) for note in view.notes]
     for title, columns, rows in _tables(view):
         if title:
-            stream.write(f"\n{printable(title)}\n")
+            stream.write(f"\n{wrapped(printable(title), width)}\n")
         shown = [column for column in columns if wide or not column.wide]
         text, gone = _layout(shown, rows, width)
-        stream.write((text if rows else view.empty) + "\n")
+        stream.write((text if rows else wrapped(view.empty, width)) + "\n")
         if gone:
             notes.append(f"Left out for the width of the terminal: {', '.join(gone)} (-o wide shows all).")
     for note in notes:
@@ -131,12 +131,20 @@ def _layout(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width:
 
 
 def wrapped(note: str, width: int | None) -> str:
-    """A note in lines that fit; one that begins with blanks is a command to copy and stays whole."""
-    if width is None or len(note) <= width or note.startswith("  "):
+    """A note in lines that fit, as far in as it begins; a command to copy stays whole."""
+    if width is None or len(note) <= width or note.startswith("  gpucloud "):
         return note
     from textwrap import wrap
 
-    return "\n".join(wrap(note, max(width, 20), subsequent_indent="  "))
+    indent = " " * (len(note) - len(note.lstrip()))
+    lines = wrap(
+        note,
+        max(width, 20),
+        subsequent_indent=indent + "  ",
+        break_on_hyphens=False,  # names stay whole to be copied
+        break_long_words=False,
+    )
+    return "\n".join(lines)
 
 
 def _markdown(view: View, stream: TextIO) -> None:

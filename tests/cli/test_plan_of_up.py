@@ -47,7 +47,8 @@ def test_the_plan_needs_no_library_no_network_and_no_credentials(cloud):
 
 
 def test_the_plan_of_the_fake_cloud_tells_everything():
-    done = alone("up", "trial", "--cloud", "fake", "--gpu", "T4", "--image", "mine", "--nodes", "2", "--dry-run")
+    words = ("up", "trial", "--cloud", "fake", "--gpu", "T4", "--image", "mine", "--nodes", "2", "--dry-run")
+    done = alone(*words, COLUMNS="200")
     assert "  image mine\n  login as fake\n" in done.stdout
     assert "machine trial-xxxxxxxx-1-0, machine trial-xxxxxxxx-1-1, firewall fw-trial-xxxxxxxx" in done.stdout
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpucloud.render.view import Column, Section, View, plain, printable, show, table, usd
+from gpucloud.render.view import Column, Section, View, plain, printable, show, table, usd, wrapped
 
 COLUMNS = (
     Column("name", "Name"),
@@ -115,3 +115,22 @@ def test_further_tables_stand_below_their_titles():
 def test_json_never_holds_what_json_cannot(figure):
     with pytest.raises(ValueError):
         shown("json", View("x", {"items": [{"a": figure}]}))
+
+
+def test_numbers_stay_whole_when_nothing_else_gives(monkeypatch):
+    columns = (Column("a", "Name"), Column("b", "A long title", right=True), Column("c", "Another title", right=True))
+    rows = [{"a": "n" * 20, "b": 1234567.5, "c": 2}]
+    for width in (30, 20, 12):
+        lines = table(columns, rows, width).splitlines()
+        assert max(map(len, lines)) <= max(width, 6) and lines[0].startswith("Name")
+    monkeypatch.setenv("COLUMNS", "12")
+    stream = io.StringIO()
+    show(View("x", {}, columns, rows), "table", stream)
+    assert "Left out for the width" in stream.getvalue().replace("\n  ", " ")
+
+
+def test_notes_are_wrapped_where_they_begin_and_commands_and_names_stay_whole():
+    assert wrapped("  guard in machine: stop", 20) == "  guard in machine:\n    stop"
+    assert wrapped("  gpucloud up train --gpu T4", 20) == "  gpucloud up train --gpu T4"
+    assert wrapped("see fw-trial-xxxxxxxx-and-more", 20) == "see\n  fw-trial-xxxxxxxx-and-more"
+    assert wrapped("anything of any length", None) == "anything of any length"
