@@ -1,4 +1,4 @@
-"""Writes docs/cli.md and the manual page from `--help` of every command, and the golden help pages of the tests.
+"""Writes docs/cli.md and the manual page from `--help` of every command, and the reference of docs/library.md.
 
 python -m tools.cli_docs
 """
@@ -58,8 +58,9 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    from tools import man_page
+    from tools import library_docs, man_page
 
     PAGE.write_text(page())
     man_page.PAGE.write_text(man_page.page())
+    library_docs.PAGE.write_text(library_docs.page())
     print(f"{PAGE.relative_to(ROOT)}, {man_page.PAGE.relative_to(ROOT)}: {len(commands())} commands")
