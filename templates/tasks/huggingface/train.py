@@ -107,7 +107,7 @@ def new_trainer(asked: argparse.Namespace, rows, names: list[str]) -> Trainer:
         learning_rate=asked.rate,
         per_device_train_batch_size=asked.batch,
         per_device_eval_batch_size=asked.batch,
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        bf16=torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0),
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=1,

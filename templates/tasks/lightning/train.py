@@ -80,7 +80,7 @@ def main() -> None:
     """Train, test, write the results. Ends with 1 and a sentence when the training failed."""
     asked = options()
     L.seed_everything(0)
-    half = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    half = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
     trainer = L.Trainer(
         accelerator="auto",
         devices="auto" if torch.cuda.is_available() else 1,

@@ -59,7 +59,7 @@ def train_epoch(model, batches, optimizer, device) -> float:
     """One pass over this process's share; the loss, averaged over all processes."""
     model.train()
     total = torch.zeros((), device=device)
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    half = device.type == "cuda" and torch.cuda.get_device_capability() >= (8, 0)
     for points, classes in batches:
         points, classes = points.to(device, non_blocking=True), classes.to(device, non_blocking=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=half):

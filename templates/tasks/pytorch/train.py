@@ -39,10 +39,10 @@ def new_model(width: int) -> nn.Module:
 
 
 def train_epoch(model, batches, optimizer, device) -> float:
-    """One pass over the data in bfloat16 where the GPU can; the mean loss."""
+    """One pass over the data in bfloat16 where the GPU computes in it (Ampere and newer); the mean loss."""
     model.train()
     total = torch.zeros((), device=device)
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    half = device.type == "cuda" and torch.cuda.get_device_capability() >= (8, 0)
     for points, classes in batches:
         points, classes = points.to(device, non_blocking=True), classes.to(device, non_blocking=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
