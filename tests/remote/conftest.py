@@ -38,7 +38,10 @@ class LocalProcess:
         return os.read(self.child.stdout.fileno(), size)
 
     def read_error(self, size: int) -> bytes:
-        return os.read(self.child.stderr.fileno(), size)
+        try:
+            return os.read(self.child.stderr.fileno(), size)
+        except (ValueError, OSError):  # closed by its garbage collection while a thread was still asking
+            return b""
 
     def wait(self) -> int:
         code = self.child.wait()
