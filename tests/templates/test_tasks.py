@@ -386,3 +386,27 @@ def test_conda_is_tried_where_it_is_installed(place):
     place("up", "--yes")
     place("run", "--env", f"CONDA_FOLDER={place.folder.parent / 'conda'}")
     assert json.loads((place.folder / "out" / "metrics.json").read_text())["test_accuracy"] > 0.75
+
+
+HOROVOD_STAND_IN = """\
+# What Horovod does for a single process.
+init = lambda: None
+size = lambda: 1
+rank = local_rank = lambda: 0
+allreduce = lambda tensor, name: tensor
+DistributedOptimizer = lambda optimizer, named_parameters: optimizer
+broadcast_parameters = lambda parameters, root_rank: None
+broadcast_optimizer_state = lambda optimizer, root_rank: None
+"""
+
+
+def test_the_horovod_script_learns_in_a_world_of_one(tmp_path):
+    """With a stand-in for Horovod, which is seldom installed: what is tried is the script, not Horovod."""
+    (tmp_path / "horovod").mkdir()
+    (tmp_path / "horovod" / "__init__.py").touch()
+    (tmp_path / "horovod" / "torch.py").write_text(HOROVOD_STAND_IN)
+    environ = {**os.environ, **QUIET, "PYTHONPATH": str(tmp_path)}
+    words = [str(python_for("pytorch")), str(SHELF / "horovod" / "train.py"), "--epochs", "4"]
+    done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["test_accuracy"] > 0.75
