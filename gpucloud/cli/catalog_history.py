@@ -57,8 +57,11 @@ def history(
     kept = [line for line in lines if market in (line.market, "any") and (not regions or line.region in regions)]
     kept = kept if single else _moved(kept)
     if not kept:
+        again = " ".join(names)
+        hint = f"`gpucloud catalog history {again} --all` also shows places with one price only."
         raise NothingFits(
-            f"No price of {', '.join(names)} is known to have changed.", "--all also shows places with one price only."
+            f"No price of {', '.join(names)} is known to have changed.",
+            "`gpucloud catalog refresh` asks what it costs today." if single else hint,
         )
     if plot is not None:
         from gpucloud.render.picture import price_history
@@ -88,7 +91,7 @@ def _wanted(catalog: Catalog, names: list[str], clouds: tuple[str, ...]) -> set[
             if kind.accelerator in gpu.accelerators and gpu.count in (None, kind.accelerator_count)
         }
     if not found:
-        raise UsageError(f"Nothing is sold as {', '.join(names)}.", "See `gpucloud gpus`.")
+        raise UsageError(f"Nothing is sold as {', '.join(names)}.", "`gpucloud gpus` lists what is sold.")
     return found
 
 

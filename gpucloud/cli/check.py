@@ -37,7 +37,8 @@ def check(
     show(View("check", {"clouds": found}, COLUMNS, rows, lines), current().output)
     refused = [item["cloud"] for item in found if not item["usable"]]
     if clouds and refused:
-        raise CredentialsError(f"{', '.join(refused)} cannot be used.", "The table says why.")
+        again = f"The table says why; `gpucloud check {' '.join(refused)}` looks again."
+        raise CredentialsError(f"{', '.join(refused)} cannot be used.", again)
 
 
 def _host_lines(host: dict[str, Any]) -> list[str]:

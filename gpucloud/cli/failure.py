@@ -61,7 +61,10 @@ def explain(error: BaseException) -> GpucloudError:
     if isinstance(error, OSError):
         return _from_os(error)
     kind = type(error).__name__
-    return GpucloudError(f"A bug in gpucloud: {kind}: {error}", "Run it again with --debug and report the traceback.")
+    return GpucloudError(
+        f"A bug in gpucloud: {kind}: {error}",
+        "Run it again with --debug and report it with the bundle that this writes.",
+    )
 
 
 def _from_os(error: OSError) -> GpucloudError:

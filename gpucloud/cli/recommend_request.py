@@ -185,7 +185,10 @@ def _known(what: str, asked: Sequence[str], known: Sequence[str]) -> None:
     for name in asked:
         if name not in known:
             close = ", ".join(close_to(name, known))
-            raise UsageError(f"There is no {what} '{name}'.", f"Did you mean {close}?" if close else "")
+            hint = (
+                f"Did you mean {close}?" if close else f"`gpucloud compare --all-regions -o wide` shows every {what}."
+            )
+            raise UsageError(f"There is no {what} '{name}'.", hint)
 
 
 def _rule(catalog: Catalog, wishes: Wishes) -> str:

@@ -57,7 +57,9 @@ def _write(command: str, words: list[str]) -> None:
     body = _told(command, rest)
     report = _reports()[command](body, " ".join([command, *rest]))
     if not report.rows:
-        raise NothingFits(f"`gpucloud {command}` found nothing to show.", "Ask for more.")
+        raise NothingFits(
+            f"`gpucloud {command}` found nothing to show.", f"`gpucloud {command}` without options shows what there is."
+        )
     if plot:
         _draw(command, body, Path(plot))
     if file or not plot:

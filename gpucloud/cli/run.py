@@ -157,7 +157,7 @@ def _request(
     missing = [key for key in task.secrets if key not in os.environ]
     if missing:
         raise UsageError(
-            f"The secret {missing[0]} is not set here.", f"Set it in the environment: export {missing[0]}=…"
+            f"The secret {missing[0]} is not set here.", f"Set it in the environment: export {missing[0]}=VALUE"
         )
     path = str(folder) if folder is not None else task.sync.path
     return RunRequest(

@@ -68,5 +68,5 @@ def _gathered(done: queue.SimpleQueue[tuple[int, Answer[R]]], count: int, limit_
         except queue.Empty:
             break
         found[number] = answer
-    late: Answer[R] = Answer(error=WaitTimeout(f"It did not answer within {limit_s:g} s."))
+    late: Answer[R] = Answer(error=WaitTimeout(f"It did not answer within {limit_s:g} s.", "Repeat it later."))
     return [found.get(number, late) for number in range(count)]

@@ -98,7 +98,10 @@ def _seconds(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"GPUCLOUD_WAIT_{name.upper()}={text} is not a number of seconds.", "Write 5.") from None
+        raise UsageError(
+            f"GPUCLOUD_WAIT_{name.upper()}={text} is not a number of seconds.",
+            f"Write it like export GPUCLOUD_WAIT_{name.upper()}=5.",
+        ) from None
 
 
 class Clouds:
@@ -137,7 +140,7 @@ class Clouds:
         if account and identity.account != account:
             raise CredentialsError(
                 f"This was made with account {account} of {name}, but the credentials now are for {identity.account}.",
-                f"Use the credentials of {account}, then repeat.",
+                f"Use the credentials of {account}, then repeat; `gpucloud check {name}` tells which are found.",
             )
         return self.open(name)
 

@@ -78,7 +78,10 @@ def _read(line: bytes) -> Measured:
         told = json.loads(line[len(MARK) :])
         return Measured(**{**told, "windows": tuple(told["windows"])})
     except (ValueError, TypeError, KeyError):
-        raise SyncError("The measurement's answer cannot be read.", "Repeat with --debug.") from None
+        raise SyncError(
+            "The measurement's answer cannot be read.",
+            "Repeat with --debug and report it with the bundle that this writes.",
+        ) from None
 
 
 def _failure(code: int, errors: str, name: str) -> Exception:
@@ -90,9 +93,13 @@ def _failure(code: int, errors: str, name: str) -> Exception:
         return UsageError(last, "Ask for fewer with --gpus.")
     if code == NO_MEMORY:
         return UsageError(
-            "The model does not fit into the GPU's memory, even with a batch of 1.", "Choose another one."
+            "The model does not fit into the GPU's memory, even with a batch of 1.",
+            "Choose a smaller model, or a machine with more memory per GPU.",
         )
-    return SyncError(f"The measurement ended with {code}: {last or 'it said nothing'}.", "gpucloud exec can tell more.")
+    return SyncError(
+        f"The measurement ended with {code}: {last or 'it said nothing'}.",
+        f"`gpucloud exec {name} -- nvidia-smi` tells what the GPUs do.",
+    )
 
 
 def benchmark_row(measured: Measured, accelerator: str, link: str, year: int) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class OverSsh:
 
     def _endpoint(self, resource: Resource) -> Endpoint:
         if resource.endpoint is None:
-            raise Unreachable(f"{resource.id} has no address yet.")
+            raise Unreachable(f"{resource.id} has no address yet.", "`gpucloud ls --refresh` asks for it.")
         return with_key(self._home, resource.endpoint)
 
     def prove(self, resource: Resource, proof_token: str, deployment_id: str) -> str:
@@ -123,7 +123,9 @@ class OverSsh:
         from gpucloud.remote.connection import connect
 
         if resource.endpoint is None or not resource.endpoint.host_key:
-            raise StateConflict(f"{resource.id} has no pinned host key.", "Take it down and make a new one.")
+            raise StateConflict(
+                f"{resource.id} has no pinned host key.", "`gpucloud down` it, then `gpucloud up` makes a new one."
+            )
         connect(self._endpoint(resource), deadline_s=TRY_S).close()
 
     def set_deadline(self, resource: Resource, deployment_id: str, deadline_epoch_s: float | None) -> bool:

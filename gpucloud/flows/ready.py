@@ -155,7 +155,8 @@ def _token(ctx: Context, deployment_id: str, attempt: Attempt) -> str:
         return ctx.home.proof_file(deployment_id, attempt.number).read_text()
     except FileNotFoundError:
         raise BootstrapError(
-            "The one-time token of this machine is gone, so it cannot prove itself.", "It is removed; try again."
+            "The one-time token of this machine is gone, so it cannot prove itself.",
+            "It is removed; `gpucloud up` makes a new one.",
         ) from None
 
 
@@ -223,7 +224,8 @@ def greet_all(ctx: Context, deployment: Deployment, timeout_s: float) -> None:
         silent, reasons = [m for m, why in zip(silent, told, strict=True) if why], [why for why in told if why]
         if silent and ctx.clock() >= end:
             raise WaitTimeout(
-                f"{silent[0].name or silent[0].id} does not answer: {reasons[0]}", changed_address(ctx, deployment)
+                f"{silent[0].name or silent[0].id} does not answer: {reasons[0]}",
+                changed_address(ctx, deployment) or f"`gpucloud start {deployment.name}` waits for it again.",
             )
         if silent:
             progress.say(f"{_nodes(len(silent), len(deployment.machines))} not back yet: {reasons[0]}")

@@ -255,10 +255,13 @@ def _error(results: Sequence[CloudPrices], named: bool) -> GpucloudError | None:
     missing = [item for item in results if item.left_out]
     if failed:
         words = "; ".join(f"{item.cloud} ({_first(item.failed)})" for item in failed)
-        return CloudError(f"Not everything answered: {words}.", "What was known there is unchanged; repeat later.")
+        again = " ".join(item.cloud for item in failed)
+        hint = f"What was known there is unchanged; `gpucloud catalog refresh {again}` asks again."
+        return CloudError(f"Not everything answered: {words}.", hint)
     if missing and (named or len(missing) == len(results)):
         words = "; ".join(f"{item.cloud}: {item.left_out}" for item in missing)
-        return CloudError(f"Not asked: {words}", "")
+        again = " ".join(item.cloud for item in missing)
+        return CloudError(f"Not asked: {words}", f"Give what is missing, then `gpucloud catalog refresh {again}`.")
     return None
 
 

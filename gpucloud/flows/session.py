@@ -62,7 +62,9 @@ def run(ctx: Context, dial: Dial, request: RunRequest, follower: Follower, progr
             made = _start(ctx, fleet, deployment, made, request, requirements)
         except KeyboardInterrupt:
             run_events.ended(ctx, made, None, "cancelled")
-            raise Interrupted(f"{made.id} was interrupted before its command was started.") from None
+            name = deployment.name
+            hint = f"`gpucloud run --on {name}` starts it anew, `gpucloud down {name}` ends the machine."
+            raise Interrupted(f"{made.id} was interrupted before its command was started.", hint) from None
         except GpucloudError:
             run_events.ended(ctx, made, None, "failed")
             raise
