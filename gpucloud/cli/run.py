@@ -144,11 +144,12 @@ def _request(
     detach: bool,
     one_shot: bool,
 ) -> RunRequest:
+    from gpucloud.core.launcher import plain_words
     from gpucloud.core.wire import Secret
     from gpucloud.flows.session import RunRequest
 
     words: str | tuple[str, ...] = (
-        tuple(command or ()) if len(command or ()) > 1 else "".join(command or ()) or task.run
+        tuple(command or ()) if len(command or ()) > 1 else "".join(command or ()) or plain_words(task.run.strip())
     )
     if not words:
         raise UsageError(

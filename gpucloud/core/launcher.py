@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gpucloud.core.errors import UsageError
 
 PYTHONS = ("python", "python3")
+SHELL_MARKS = frozenset("|&;<>()$`\\\"'*?[]#~!{}\n")
 FIRST_PORT, PORTS = 20000, 10000
 
 
@@ -85,6 +86,17 @@ def _gloo_words(world: World, rank: int) -> tuple[str, ...]:
 def launched_command(words: Sequence[str], command: str | tuple[str, ...]) -> str | tuple[str, ...]:
     """The command behind the launcher's words."""
     return tuple(command[1:]) if words and not isinstance(command, str) else command
+
+
+def plain_words(command: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """Shell text that is nothing but the words of a Python script, as those words; everything else as it is.
+
+    So `run: python train.py --lr 0.1` of a task file is launched like the same words on the command line.
+    """
+    if not isinstance(command, str) or set(command) & SHELL_MARKS:
+        return command
+    words = tuple(command.split())
+    return words if is_python(words) else command
 
 
 def is_python(command: str | Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ from gpucloud.core.launcher import (
     is_python,
     launched_command,
     launcher_words,
+    plain_words,
     rank_environment,
     rendezvous_port,
     worst_exit,
@@ -87,3 +88,21 @@ def test_the_worst_exit_code_is_returned(codes, worst):
 def test_what_counts_as_python():
     assert is_python(SCRIPT) and is_python(("/usr/bin/python", "-m", "pkg"))
     assert not is_python(("bash", "x.py")) and not is_python("python x.py") and not is_python(("python",))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("python train.py --lr 0.1", ("python", "train.py", "--lr", "0.1")),
+        ("python3 -m job a=b", ("python3", "-m", "job", "a=b")),
+        ("python train.py && ls", None),
+        ("LR=1 python train.py", None),
+        ("python train.py '$HOME'", None),
+        ("python train.py\npython test.py", None),
+        ("sh train.sh", None),
+        ("", None),
+        (("python", "a b.py"), None),
+    ],
+)
+def test_plain_words_of_a_script_are_words(text, words):
+    assert plain_words(text) == (words or text)
