@@ -81,7 +81,8 @@ class OpenSshServer:
             _kill_tree(pid)
 
     def stop(self) -> None:
-        """End the listener and every session of it."""
+        """End the listener and every session of it; stopped first, or it would let somebody in between the two."""
+        self.daemon.send_signal(signal.SIGSTOP)
         self.cut()
         self.daemon.kill()
         self.daemon.wait()
