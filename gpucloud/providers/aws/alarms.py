@@ -33,7 +33,8 @@ def alarm_name(deployment_id: str, attempt: int | None, rank: int | None) -> str
 
 def hours_until(deadline_epoch_s: float, now: float) -> int:
     """Whole hours from now to a day after the deadline. Raises PolicyError beyond what CloudWatch allows."""
-    hours = max(1, math.ceil((deadline_epoch_s + BACKSTOP_S - now) / PERIOD_S))
+    # A minute too early is no harm, and the deadline was rounded to a second: that must not cost an hour.
+    hours = max(1, math.ceil((deadline_epoch_s + BACKSTOP_S - now - 60) / PERIOD_S))
     if hours > MOST_HOURS:
         raise PolicyError(
             f"An alarm of CloudWatch can end a machine at most {MOST_HOURS} hours after its start, not {hours}.",
