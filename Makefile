@@ -23,7 +23,7 @@ demo: $(VENV)/.ready-demo
 	@sh tools/demo.sh "$(VENV)"
 
 test: lint
-	$(PY) -m pytest -n $(WORKERS)
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 lint: $(VENV)/.ready-dev
 	$(PY) -m ruff check .
