@@ -13,10 +13,9 @@ is asked: what would be, is answered with yes only by the functions that say so.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from typing import Any
 
 from gpucloud.core.errors import GpucloudError
@@ -31,25 +30,18 @@ def call(command: str, *words: str, **options: Value) -> Json:
     Raises GpucloudError (a subclass by cause). Not for two threads at once: the command line owns stdout meanwhile.
     """
     from gpucloud.cli import failure
-    from gpucloud.cli.app import root
+    from gpucloud.cli.inside import printed
     from gpucloud.cli.options import reset
 
     passed = ["--", *words] if command in ("run",) and words else list(words)
-    line = [*command.split(), *_options(options), "-o", "json", "--no-input", *passed]
-    printed = io.StringIO()
     reset()
     try:
-        with redirect_stdout(printed):
-            root().main(args=line, prog_name="gpucloud", standalone_mode=False)
+        text = printed([*command.split(), *_options(options), "-o", "json", "--no-input", *passed])
     except GpucloudError:
-        raise
-    except (KeyboardInterrupt, SystemExit):
         raise
     except Exception as error:
         raise failure.explain(error) from error
-    finally:
-        reset()
-    return _object(printed.getvalue(), command)
+    return _object(text, command)
 
 
 def _options(options: dict[str, Value]) -> list[str]:

@@ -11,10 +11,10 @@ from gpucloud.cli import names_asked as asked
 from gpucloud.cli.options import current, narrate
 from gpucloud.cli.outside import ask, context, dial, home
 from gpucloud.core.errors import UsageError
+from gpucloud.flows.measuring import MODELS, PRECISIONS
 from gpucloud.render.text import significant
 from gpucloud.render.view import Column, View, show
 
-MODELS, PRECISIONS = ("resnet50", "gpt2"), ("fp32", "tf32", "fp16", "bf16", "mixed")
 COLUMNS = (
     Column("accelerator", "GPU"),
     Column("count", "Count", right=True),

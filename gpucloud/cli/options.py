@@ -34,6 +34,11 @@ def reset() -> None:
     _CURRENT.set(Globals())
 
 
+def restore(options: Globals) -> None:
+    """Make these the global options again, after a command that ran inside another one."""
+    _CURRENT.set(options)
+
+
 def narrate(sentence: str) -> None:
     """Say on stderr what is going on, unless `--quiet`."""
     if current().quiet:

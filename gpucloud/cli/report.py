@@ -5,17 +5,16 @@ The page holds exactly what the command prints with `-o json`: it is run with th
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gpucloud.cli.options import current, narrate, reset
+from gpucloud.cli.inside import printed
+from gpucloud.cli.options import current, narrate
 from gpucloud.cli.outside import home
 from gpucloud.core.errors import NothingFits, UsageError
 
@@ -91,28 +90,13 @@ def _own_options(words: list[str]) -> tuple[list[str], str | None, str | None]:
 
 def _told(command: str, words: list[str]) -> dict[str, Any]:
     """The object that the command prints with `-o json`. Its errors are ours."""
-    from gpucloud.cli.app import root
-
-    before = current()
-    printed = io.StringIO()
+    text = printed([command, *words, "-o", "json"])
     try:
-        with redirect_stdout(printed):
-            root().main(args=[command, *words, "-o", "json"], prog_name="gpucloud", standalone_mode=False)
-    finally:
-        reset()
-        _restore(before)
-    try:
-        told: dict[str, Any] = json.loads(printed.getvalue())
+        told: dict[str, Any] = json.loads(text)
     except ValueError:  # --help was asked for, or nothing was said
-        print(printed.getvalue(), end="")
+        print(text, end="")
         raise typer.Exit() from None
     return told
-
-
-def _restore(before: Any) -> None:
-    from gpucloud.cli import options
-
-    options._CURRENT.set(before)
 
 
 def _page(report: Report, path: Path) -> None:

@@ -71,7 +71,8 @@ def refresh(
     wanted = _known(clouds)
     with only_writer(home), open_catalog(home.catalog, home.cache, environ=environ) as catalog:
         overlay.sweep(home.catalog)
-        kinds = {cloud: [kind for kind in catalog.instance_types() if kind.cloud == cloud] for cloud in wanted}
+        every = catalog.instance_types()
+        kinds = {cloud: [kind for kind in every if kind.cloud == cloud] for cloud in wanted}
         asked = _ask(wanted, environ, kinds, named=bool(clouds), progress=progress)
         texts: dict[str, str] = {}
         additions = _Additions()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gpucloud.core.cloud import LaunchSpec
-from gpucloud.core.errors import BadRequest
 from gpucloud.providers.azure.guards import login_of
 from gpucloud.providers.azure.images import Image, disk_gib
 from gpucloud.providers.azure.names import TAG_BACKSTOP, TAG_LOGIN, check_tags, disk_name, shared_name
+from gpucloud.providers.ingress import ipv4_networks
 
 ADDRESS_SPACE, SUBNET_SPACE, SUBNET = "10.83.0.0/16", "10.83.0.0/20", "nodes"
 SSH_RULE, MESH_RULE, DENY_RULE = "ssh", "mesh", "deny"
@@ -55,7 +54,7 @@ def node_group_body(spec: LaunchSpec) -> dict[str, Any]:
 
 def firewall_body(spec: LaunchSpec, port: int, node_group: str) -> dict[str, Any]:
     """SSH from the caller, everything among the nodes, nothing else: not even from the network it lies in."""
-    rules = [ssh_rule(ranges(spec.ssh_from), port)]
+    rules = [ssh_rule(ipv4_networks(spec.ssh_from), port)]
     if node_group:
         who = [{"id": node_group}]
         mesh = {"sourceApplicationSecurityGroups": who, "destinationApplicationSecurityGroups": who}
@@ -81,15 +80,6 @@ def ssh_rule(cidrs: Sequence[str], port: int) -> dict[str, Any]:
 def _rule(name: str, priority: int, access: str, protocol: str, port: str, who: Mapping[str, Any]) -> dict[str, Any]:
     common = {"priority": priority, "direction": "Inbound", "access": access, "protocol": protocol}
     return {"name": name, "properties": {**common, "sourcePortRange": "*", "destinationPortRange": port, **who}}
-
-
-def ranges(cidrs: Sequence[str]) -> list[str]:
-    """The IPv4 networks among them. Raises BadRequest when nobody could come in."""
-    networks = [ipaddress.ip_network(cidr, strict=False) for cidr in cidrs]
-    chosen = sorted({str(network) for network in networks if network.version == 4})
-    if not chosen:
-        raise BadRequest("No IPv4 address may reach SSH, and the machines have no other.", "Give --ssh-from a CIDR.")
-    return chosen
 
 
 def address_body(spec: LaunchSpec) -> dict[str, Any]:

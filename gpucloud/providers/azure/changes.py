@@ -14,6 +14,7 @@ from gpucloud.providers.azure.guards import LONGEST_S, backstop_epoch_s
 from gpucloud.providers.azure.machines import machine_of, power_of, state_of
 from gpucloud.providers.azure.names import TAG_BACKSTOP, parse_id, same_owner, tags_of
 from gpucloud.providers.azure.removal import group_name, set_tags
+from gpucloud.providers.ingress import ipv4_networks
 
 
 def _there(api: Api, resource: Resource) -> Any:
@@ -95,7 +96,7 @@ def allow(api: Api, deployment_id: str, home_id: str, cidrs: Sequence[str], port
     if not firewalls:
         hint = "Its machines use a security group of yours, or are gone."
         raise BadRequest(f"There is no firewall of {deployment_id}.", hint)
-    rule = bodies.ssh_rule(bodies.ranges(cidrs), port)
+    rule = bodies.ssh_rule(ipv4_networks(cidrs), port)
     for words in firewalls:
         put = api.network.security_rules.begin_create_or_update
         api.do(put, words.group, words.name, bodies.SSH_RULE, rule)

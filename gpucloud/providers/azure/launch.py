@@ -40,6 +40,7 @@ from gpucloud.providers.azure.names import (
     tags_of,
 )
 from gpucloud.providers.boot import boot_data, ssh_port
+from gpucloud.providers.ingress import ipv4_networks
 from gpucloud.providers.site import Site
 
 CONFIDENTIAL = "Standard_NCC"
@@ -85,7 +86,7 @@ def _prepared(api: Api, site: Site, spec: LaunchSpec, now: float) -> Prepared:
     bodies.tags(spec)
     place, asked = place_of(spec), spec.options
     if not asked.get("security-group"):
-        bodies.ranges(spec.ssh_from)
+        ipv4_networks(spec.ssh_from)
     ssh_port(site)
     jobs: list[Callable[[], Any]] = [
         lambda: find_image(api, spec.image, spec.offer),

@@ -6,7 +6,6 @@ priority 0 SSH from the caller and everything among the deployment's nodes, at p
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from gpucloud.core.errors import BadRequest, NotOffered
 from gpucloud.providers.gcp.api import Api, Made, request_id
 from gpucloud.providers.gcp.errors import Exists, Missing
 from gpucloud.providers.gcp.marks import described, network_tag, read_description, rule_name, same_owner
+from gpucloud.providers.ingress import ipv4_networks
 
 SSH, MESH, DENY = "ssh", "mesh", "deny"
 RULES = (DENY, SSH, MESH)
@@ -97,22 +97,13 @@ def rules(spec: LaunchSpec, place: Place, port: int) -> list[dict[str, Any]]:
     }
     ssh = {
         "priority": ALLOW_PRIORITY,
-        "source_ranges": ranges(spec.ssh_from),
+        "source_ranges": ipv4_networks(spec.ssh_from),
         "allowed": [{"I_p_protocol": "tcp", "ports": [str(port)]}],
     }
     mesh = {"priority": ALLOW_PRIORITY, "source_tags": [place.tag], "allowed": [{"I_p_protocol": "all"}]}
     deny = {"priority": DENY_PRIORITY, "source_ranges": ["0.0.0.0/0"], "denied": [{"I_p_protocol": "all"}]}
     wanted = {DENY: deny, SSH: ssh, **({MESH: mesh} if spec.nodes > 1 else {})}
     return [{"name": rule_name(spec.deployment_id, what), **common, **rule} for what, rule in wanted.items()]
-
-
-def ranges(cidrs: Sequence[str]) -> list[str]:
-    """The IPv4 networks among them, in the form that Compute Engine takes."""
-    networks = [ipaddress.ip_network(cidr, strict=False) for cidr in cidrs]
-    chosen = sorted({str(network) for network in networks if network.version == 4})
-    if not chosen:
-        raise BadRequest("No IPv4 address may reach SSH, and the machines have no other.", "Give --ssh-from a CIDR.")
-    return chosen
 
 
 def _ensure_rule(api: Api, rule: Mapping[str, Any], spec: LaunchSpec, made: list[Made]) -> None:
@@ -144,7 +135,7 @@ def allow(api: Api, deployment_id: str, home_id: str, cidrs: Sequence[str]) -> N
     wanted = {"gpucloud-deployment": deployment_id, "gpucloud-home": home_id}
     if there is None or not same_owner(read_description(there.description), wanted):
         raise BadRequest(f"There is no firewall rule {name} of this deployment.", "Its machines use rules of others.")
-    _set_ranges(api, name, ranges(cidrs))
+    _set_ranges(api, name, ipv4_networks(cidrs))
 
 
 def _set_ranges(api: Api, name: str, cidrs: Sequence[str]) -> None:
