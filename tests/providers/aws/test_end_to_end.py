@@ -3,76 +3,23 @@
 from __future__ import annotations
 
 import getpass
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.clouds.aws.machines import Machines
-from tests.clouds.aws.sim import AwsSim, Refusal, open_sim
-from tests.clouds.boots import free_port
+from tests.clouds.aws.sim import Refusal, open_sim
 from tests.clouds.http import Fault
+from tests.clouds.lab import Lab
 from tests.clouds.machine import needs_sshd
 
-TRAIN = "import os\nprint('rank', os.environ.get('NODE_RANK', '0'))\nopen('model.txt', 'w').write('weights')\n"
 UP = ("up", "demo", "--cloud", "aws", "--region", "us-east-1", "--gpu", "A10G:1", "--instance-type", "g5.xlarge")
-WAITS = {
-    "POLL": "0.05",
-    "POLL_MAX": "0.3",
-    "SETTLE_GAP": "0.1",
-    "SETTLE_QUIET": "0.5",
-    "SETTLE": "3",
-    "DESTROY_AGAIN": "1",
-}
-
-
-class Lab:
-    """A simulated cloud with machines, a home, and the command line."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home, self.work = folder / "home", folder / "work"
-        self.work.mkdir()
-        (self.work / "train.py").write_text(TRAIN)
-        self.sim: AwsSim = open_sim(folder)
-        port = free_port("127.0.0.1")
-        self.machines = Machines(self.sim, folder / "machines", port)
-        waits = {f"GPUCLOUD_WAIT_{name}": value for name, value in WAITS.items()}
-        own = {"GPUCLOUD_HOME": str(self.home), "GPUCLOUD_SSH_PORT": str(port), "GPUCLOUD_SSH_FROM": "127.0.0.1/32"}
-        self.environment = {**os.environ, **self.sim.environ, **own, **waits}
-
-    def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "gpucloud", *words]
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command, cwd=self.work, env={**self.environment, **more}, text=True, **pipes)
-
-    def __call__(self, *words: str, code: int = 0, **more: str) -> str:
-        process = self.start(*words, **more)
-        out, err = process.communicate(timeout=50)
-        assert process.returncode == code, f"{words} ended with {process.returncode}, not {code}\n{out}\n{err}"
-        assert "Traceback" not in err
-        return out + err
-
-    def json(self, *words: str, code: int = 0) -> dict:
-        process = self.start("-o", "json", *words)
-        out, err = process.communicate(timeout=50)
-        assert process.returncode == code, err
-        return json.loads(out)
-
-    def up(self, *more: str) -> None:
-        self(*UP, "--ssh-user", getpass.getuser(), "--yes", *more)
-
-    def left(self) -> list[str]:
-        return self.sim.left()
 
 
 @pytest.fixture
 def lab(tmp_path):
-    made = Lab(tmp_path)
+    made = Lab(tmp_path, open_sim(tmp_path), Machines, UP)
     yield made
     made.sim.close()
     made.machines.close()
@@ -106,8 +53,7 @@ def test_a_stockout_moves_to_the_next_zone_and_two_nodes_survive_a_lost_journal(
     assert deployment["zone"] == "us-east-1b"
     output = lab("run", "--on", "demo", "--launcher", "none", "python3", "train.py")
     assert "rank 0" in output and "rank 1" in output
-    for file in lab.home.glob("state.db*"):
-        file.unlink()
+    lab.lose_journal()
     lab("down", "demo", "--yes")
     assert lab.left() == []
 
@@ -142,7 +88,7 @@ def test_killed_in_the_middle(lab):
     """`kill -9` while the request is under way; `down` leaves nothing."""
     lab.sim.slow_s = 0.6
     lab.sim.faults.append(Fault("RunInstances", "slow"))
-    process = lab.start(*UP, "--yes", "--ssh-user", getpass.getuser())
+    process = lab.start_up()
     end = time.monotonic() + 60
     while "RunInstances" not in lab.sim.calls:
         assert time.monotonic() < end and process.poll() is None

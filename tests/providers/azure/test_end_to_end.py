@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,66 +10,24 @@ import pytest
 
 from tests.clouds.azure.machines import Machines
 from tests.clouds.azure.sim import AzureSim
-from tests.clouds.boots import free_port
+from tests.clouds.lab import Lab
 from tests.clouds.machine import needs_sshd
 from tests.machines import until
 from tests.providers.azure.test_guards import IDENTITY
 
-TRAIN = "import os\nprint('rank', os.environ.get('NODE_RANK', '0'))\nopen('model.txt', 'w').write('weights')\n"
 PLACE = ("--cloud", "azure", "--region", "eastus", "--gpu", "T4:1", "--instance-type", "Standard_NC4as_T4_v3")
 UP = ("up", "demo", *PLACE)
-WAITS = {
-    "POLL": "0.05",
-    "POLL_MAX": "0.3",
-    "SETTLE_GAP": "0.1",
-    "SETTLE_QUIET": "0.5",
-    "SETTLE": "3",
-    "DESTROY_AGAIN": "1",
-}
 
 
-class Lab:
-    """A simulated cloud with machines, a home, and the command line."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home, self.work = folder / "home", folder / "work"
-        self.work.mkdir()
-        (self.work / "train.py").write_text(TRAIN)
-        self.sim = AzureSim(folder / "cloud")
-        port = free_port("127.0.0.1")
-        own = {"GPUCLOUD_HOME": str(self.home), "GPUCLOUD_SSH_PORT": str(port), "GPUCLOUD_SSH_FROM": "127.0.0.1/32"}
-        waits = {f"GPUCLOUD_WAIT_{name}": value for name, value in WAITS.items()}
-        self.environment = {**os.environ, **self.sim.environ, **own, **waits}
-        self.port = port
-        metadata = {"AZURE_POD_IDENTITY_AUTHORITY_HOST": self.sim.url}
-        trusted = {"CURL_CA_BUNDLE": self.sim.environ["REQUESTS_CA_BUNDLE"]}
-        self.machines = Machines(self.sim, folder / "machines", port, {**metadata, **trusted})
-
-    def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "gpucloud", *words]
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command, cwd=self.work, env={**self.environment, **more}, text=True, **pipes)
-
-    def __call__(self, *words: str, code: int = 0, **more: str) -> str:
-        process = self.start(*words, **more)
-        out, err = process.communicate(timeout=90)
-        assert process.returncode == code, f"{words} ended with {process.returncode}, not {code}\n{out}\n{err}"
-        assert "Traceback" not in err
-        return out + err
-
-    def json(self, *words: str, code: int = 0) -> dict:
-        process = self.start("-o", "json", *words)
-        out, err = process.communicate(timeout=90)
-        assert process.returncode == code, err
-        return json.loads(out)
-
-    def up(self, *more: str) -> None:
-        self(*UP, "--ssh-user", getpass.getuser(), "--yes", *more)
+def machines(sim: AzureSim, folder: Path, port: int) -> Machines:
+    """Machines that reach the simulator as their metadata service, and trust it."""
+    metadata = {"AZURE_POD_IDENTITY_AUTHORITY_HOST": sim.url}
+    return Machines(sim, folder, port, {**metadata, "CURL_CA_BUNDLE": sim.environ["REQUESTS_CA_BUNDLE"]})
 
 
 @pytest.fixture
 def lab(tmp_path):
-    made = Lab(tmp_path)
+    made = Lab(tmp_path, AzureSim(tmp_path / "cloud"), machines, UP, patience_s=90)
     with made.sim:
         yield made
         made.machines.close()
@@ -104,8 +57,7 @@ def test_two_nodes_and_a_lost_journal(lab):
     lab.up("--nodes", "2")
     output = lab("run", "--on", "demo", "--launcher", "none", "python3", "train.py")
     assert "rank 0" in output and "rank 1" in output
-    for file in lab.home.glob("state.db*"):
-        file.unlink()
+    lab.lose_journal()
     lab("down", "demo", "--yes")
     assert lab.sim.left() == []
 
@@ -114,7 +66,7 @@ def test_two_nodes_and_a_lost_journal(lab):
 def test_killed_in_the_middle(lab):
     """`kill -9` while the machine is being made; `down` leaves nothing."""
     lab.sim.cloud.operation_s = 0.4
-    process = lab.start(*UP, "--yes", "--ssh-user", getpass.getuser())
+    process = lab.start_up()
     end = time.monotonic() + 60
     while "PUT virtualMachines" not in lab.sim.calls:
         assert time.monotonic() < end and process.poll() is None
