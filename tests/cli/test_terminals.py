@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import subprocess
 import sys
 
@@ -106,7 +107,7 @@ def test_the_locale_c_in_a_process_of_its_own(tmp_path):
 
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
-    line = line.replace("gpucloud", f"{sys.executable} -m gpucloud")
+    line = line.replace("gpucloud", f"{shlex.quote(sys.executable)} -m gpucloud")
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
 
 
@@ -138,7 +139,8 @@ def test_a_closed_stream_gives_its_number_to_no_file_of_ours(tmp_path):
     )
     script = tmp_path / "script.py"
     script.write_text(f"{code.replace('print(', 'number = (')}\nraise SystemExit(0 if number > 2 else 1)\n")
-    done = subprocess.run(["bash", "-c", f"{sys.executable} {script} {script} <&- >&- 2>&-"], timeout=60)
+    words = shlex.join([sys.executable, str(script), str(script)])
+    done = subprocess.run(["bash", "-c", f"{words} <&- >&- 2>&-"], timeout=60)
     assert done.returncode == 0
 
 

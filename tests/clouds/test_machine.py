@@ -390,6 +390,12 @@ def test_disk_and_network_at_work_keep_it_awake(tmp_path):
         until(lambda: m.state == "off")
 
 
+def shown_idle_s(b):
+    """For how long the node tells the others that it has been idle."""
+    last, seen = (b.machine.root / "run/gpucloud/shown/last").read_text().split()
+    return int(seen) - int(last)
+
+
 @pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
 def test_nodes_end_together_or_not_at_all(tmp_path):
     """One at work keeps the others; before they know each other, none ends; the first that ends says so."""
@@ -408,6 +414,7 @@ def test_nodes_end_together_or_not_at_all(tmp_path):
 
         assert pass_time(2000) == [True, True]  # strangers
         first.machine.measure("loadavg", "0.93 0.1 0.1 1/100 1\n")
+        until(lambda: shown_idle_s(first) < 60)  # it has looked at itself again, so that the other one can know
         for b, other in (both, both[::-1]):
             connection = b.connect()
             assert set_peers(connection, DEPLOYMENT, [other.endpoint.host])

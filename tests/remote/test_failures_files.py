@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -274,7 +275,7 @@ os.execvp(words[1], words[1:]) if words[0] == "exec" else sys.exit("picky: only 
 def test_login_shells_of_every_kind(source, tmp_path, shell):
     if shell == "picky":
         (tmp_path / "picky.py").write_text(PICKY)
-        start = f"exec {sys.executable} {tmp_path}/picky.py -c"
+        start = f"exec {shlex.join([sys.executable, str(tmp_path / 'picky.py')])} -c"
     else:
         path = shutil.which(shell)
         if path is None:

@@ -78,6 +78,8 @@ def attacker() -> Iterator[Attacker]:
         door.close()
         for connection in made.open:
             connection.abort()
+        gone = [connection.wait_closed() for connection in made.open]
+        await asyncio.wait_for(asyncio.gather(*gone, return_exceptions=True), 10)
         await asyncio.sleep(0.05)
 
     ready = threading.Event()
