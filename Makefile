@@ -4,11 +4,12 @@ PY = $(VENV)/bin/python
 # Twice the cores: many tests wait for real time to pass.
 WORKERS ?= $(shell expr 2 \* `getconf _NPROCESSORS_ONLN`)
 
-.PHONY: help demo test lint format bench docs site wheel clean golden live-aws live-gcp live-azure
+.PHONY: help demo test hunt lint format bench docs site wheel clean golden live-aws live-gcp live-azure
 
 help:
 	@echo "make demo    compare, up, run, logs, pull, cost, down on the local cloud (two minutes)"
 	@echo "make test    all tests        make lint    ruff and mypy        make bench   speed, as ratios"
+	@echo "make hunt    the property tests, with new random examples"
 	@echo "make docs    docs/cli.md      make wheel   sdist and wheel      make clean   remove what was built"
 	@echo "make site    the manual as web pages in site/, all links checked"
 	@echo "make live-aws, live-gcp, live-azure: the loop on your own account, without GPU, for cents"
@@ -24,6 +25,9 @@ demo: $(VENV)/.ready-demo
 
 test: lint
 	$(PY) -m pytest -n $(WORKERS) --dist worksteal
+
+hunt: $(VENV)/.ready-dev
+	HYPOTHESIS_PROFILE=hunt $(PY) -m pytest -n $(WORKERS) --dist worksteal `grep -rl --include='test_*.py' 'from hypothesis' tests`
 
 lint: $(VENV)/.ready-dev
 	$(PY) -m ruff check .

@@ -7,6 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The suite tries the same examples everywhere, at any speed of the machine; `make hunt` looks for new ones.
+settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+settings.register_profile("hunt", deadline=None, max_examples=3000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 FOREIGN = (
     "AWS_",

@@ -28,7 +28,7 @@ def billed_s(used_s: float, billing_increment_s: float = 1.0, minimum_s: float =
     if used_s <= 0:
         return 0.0
     steps = max(used_s, minimum_s) / billing_increment_s
-    return ceil(steps - 1e-9) * billing_increment_s
+    return max(1, ceil(steps * (1 - 1e-12))) * billing_increment_s  # what a division left over is no step
 
 
 def cost_of_work(

@@ -45,4 +45,8 @@ def test_cost_is_linear_in_the_price(usd_per_hour, work, speed, factor):
 @given(st.floats(0, 1e6), st.sampled_from([1.0, 60.0, 3600.0]), st.floats(0, 3600))
 def test_the_bill_covers_the_use(used_s, increment_s, minimum_s):
     billed = billed_s(used_s, increment_s, minimum_s)
-    assert billed >= used_s - 1e-6 and billed - max(used_s, minimum_s) < increment_s + 1e-6
+    assert billed >= used_s * (1 - 1e-11) and billed - max(used_s, minimum_s) < increment_s + 1e-6
+
+
+def test_a_moment_costs_a_whole_step_and_a_rounding_error_none():
+    assert billed_s(1e-6, 3600.0) == 3600 and billed_s(3 * 0.1, 0.1) == pytest.approx(0.3)

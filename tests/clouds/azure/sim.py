@@ -96,7 +96,9 @@ class AzureSim(SimServer):
             self.cloud.take_back(name)
 
     def machine(self, name: str) -> Thing:
-        """A machine by its name."""
+        """A machine by its name, as it is now."""
+        with self.lock:
+            self.cloud.age()
         return next(t for t in self.cloud.things.values() if t["type"] == SPELLED[VM] and t["name"] == name)
 
     # ---- SimServer
