@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.order import in_pieces
+
 # The suite tries the same examples everywhere, at any speed of the machine; `make hunt` looks for new ones.
 settings.register_profile("suite", derandomize=True, deadline=None, database=None)
 settings.register_profile("hunt", deadline=None, max_examples=3000)
@@ -34,6 +36,12 @@ NOBODY = {  # no credential of the user's is found, and no metadata service is a
     "NO_GCE_CHECK": "true",
     "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential",
 }
+
+
+def pytest_collection_modifyitems(items):
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        items[:] = in_pieces(items, [item.nodeid for item in items], workers)
 
 
 @pytest.fixture(autouse=True)
