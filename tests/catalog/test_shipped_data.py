@@ -18,15 +18,15 @@ Row = dict[str, str]
 
 # Typed from the source tables, as the sources print them: cloud, type, region, zone, market, price, day, source.
 PRICES = [
-    ("aws", "p4d.24xlarge", "us-east-1", "", "on-demand", "21.957642", "2026-07-20", "karpenter-aws"),
+    ("aws", "p4d.24xlarge", "us-east-1", "", "on-demand", "21.957642", "2026-08-26", "aws-gpu-vantage-2026"),
     ("aws", "p4d.24xlarge", "us-east-1", "", "spot", "7.246", "2025-06-28", "spotinfo-advisor"),
-    ("aws", "p5.48xlarge", "us-west-2", "", "on-demand", "55.04", "2025-11-30", "aws-gpu-vantage"),
+    ("aws", "p5.48xlarge", "us-west-2", "", "on-demand", "55.04", "2026-08-26", "aws-gpu-vantage-2026"),
     ("aws", "p5.48xlarge", "ca-central-1", "", "spot", "102.5395", "2025-06-28", "spotinfo-advisor"),
-    ("aws", "g4dn.xlarge", "us-east-1", "", "on-demand", "0.526", "2026-07-20", "karpenter-aws"),
-    ("aws", "g5.xlarge", "eu-west-1", "", "on-demand", "1.123", "2025-11-30", "aws-gpu-vantage"),
-    ("aws", "g6f.large", "us-east-2", "", "on-demand", "0.202", "2025-11-30", "aws-gpu-vantage"),
+    ("aws", "g4dn.xlarge", "us-east-1", "", "on-demand", "0.526", "2026-08-26", "aws-gpu-vantage-2026"),
+    ("aws", "g5.xlarge", "eu-west-1", "", "on-demand", "1.123", "2026-08-26", "aws-gpu-vantage-2026"),
+    ("aws", "g6f.large", "us-east-2", "", "on-demand", "0.202", "2026-08-26", "aws-gpu-vantage-2026"),
     ("aws", "p2.xlarge", "us-east-1", "", "on-demand", "0.9", "2026-07-20", "karpenter-aws"),
-    ("aws", "p3.2xlarge", "us-east-1", "", "on-demand", "3.06", "2026-07-20", "karpenter-aws"),
+    ("aws", "p3.2xlarge", "us-east-1", "", "on-demand", "3.06", "2026-08-26", "aws-gpu-vantage-2026"),
     ("azure", "Standard_NC24ads_A100_v4", "eastus", "", "on-demand", "3.673", "2026-05-20", "anycloud"),
     ("azure", "Standard_NC24ads_A100_v4", "eastus", "", "spot", "0.746721", "2026-05-20", "anycloud"),
     ("azure", "Standard_ND96isr_H100_v5", "eastus", "", "on-demand", "98.32", "2026-05-20", "anycloud"),

@@ -5,15 +5,46 @@ from __future__ import annotations
 from tools.build_catalog.offers import OfferBook, Terms, sell
 from tools.build_catalog.tables import Row, typed
 
+LATER_AWS = "typed/aws_later_prices.csv"  # the same list of a later day
 # AWS publishes no spot price here: an estimate is the advisor's saving taken off the on-demand price.
 AWS_SPOT = {"price_kind": "estimate", "observed_on": "2025-06-28", "source": "spotinfo-advisor"}
 
 
 def add_aws(book: OfferBook, table: str, rows: list[Row]) -> None:
     """AWS: list prices on demand, estimates for spot."""
+    later = _later_prices(book)
+    described = {row["instance_type"]: row for row in rows}
     for row in rows:
-        source = (f"ondemand_from={row['source_id']}",)
-        sell(book, table, row, Terms("aws", row["instance_type"], flags=_place(row), spot=AWS_SPOT, spot_flags=source))
+        spot_from = (f"ondemand_from={row['source_id']}",)
+        seen_again = later.pop((row["instance_type"], row["region"]), None)
+        if seen_again:
+            book.ledger.used(LATER_AWS)
+        _sell_aws(book, table, {**row, **(seen_again or {})}, spot_from)
+    for (instance_type, region), price in later.items():
+        machine = {**described[instance_type], "spot_usd_h": "", "flags": ""}
+        _sell_aws(book, LATER_AWS, {**machine, "region": region, "region_kind": _kind_of(region), **price})
+
+
+def _sell_aws(book: OfferBook, table: str, row: Row, spot_flags: tuple[str, ...] = ()) -> None:
+    sell(book, table, row, Terms("aws", row["instance_type"], flags=_place(row), spot=AWS_SPOT, spot_flags=spot_flags))
+
+
+def _later_prices(book: OfferBook) -> dict[tuple[str, str], Row]:
+    """What a newer list says of a type in a region: the price, its day and its source."""
+    rows = typed("aws_later_prices")
+    book.ledger.opened(LATER_AWS, len(rows))
+    return {
+        (row["instance_type"], row["region"]): {
+            "ondemand_usd_h": row["usd_per_hour"], "price_date": row["observed_on"], "source_id": row["source"],
+        }
+        for row in rows
+    }  # fmt: skip
+
+
+def _kind_of(region: str) -> str:
+    if region.startswith("us-gov-"):
+        return "gov"
+    return "local_zone" if region.count("-") > 2 else "region"
 
 
 def add_azure(book: OfferBook, table: str, rows: list[Row]) -> None:
