@@ -21,7 +21,10 @@ MOST_ATTEMPTS = 40  # offers behind the fortieth are as good as sold out
 
 
 def candidates(ctx: Context, wishes: Wishes) -> tuple[Offer, ...]:
-    """Offers in order of price, without the ones that no create request can buy. Raises NothingFits."""
+    """Offers in order of price, those with a price older than a year last, without what no request can buy.
+
+    Raises NothingFits.
+    """
     from gpucloud.catalog.catalog import open_catalog
     from gpucloud.core.cloud import GroupsOffers, SellsOffers
 
@@ -115,10 +118,12 @@ def _is_asked(offer: Offer, request: GpuRequest) -> bool:
     return named and request.count in (None, offer.accelerator_count)
 
 
-def _order(offer: Offer) -> tuple[float, float, str, str, str, str]:
+def _order(offer: Offer) -> tuple[bool, float, float, str, str, str, str]:
+    from gpucloud.core.query import has_old_price
+
     price = float("inf") if offer.usd_per_hour is None else offer.usd_per_hour
     share = offer.accelerator_count if offer.price_kind == "own" else 0.0  # of what is shared no more than needed
-    return price, share, offer.cloud, offer.region, offer.zone, offer.instance_type
+    return has_old_price(offer), price, share, offer.cloud, offer.region, offer.zone, offer.instance_type
 
 
 def _nothing(wishes: Wishes, clouds: Sequence[str]) -> NothingFits:

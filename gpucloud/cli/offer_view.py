@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gpucloud.cli.speeds import Priced
-from gpucloud.core.offers import Offer
+from gpucloud.core.offers import Offer, refresh_command
 from gpucloud.core.query import OfferQuery, is_stale
 from gpucloud.render.text import age, count, plural, significant
 from gpucloud.render.view import Column, View, usd
@@ -172,7 +172,9 @@ def _legend(query: OfferQuery, shown: Sequence[Priced]) -> list[str]:
     remarks = {word for priced in shown for word in remark(priced.offer).split(", ")}
     lines = []
     if "stale" in remarks and not query.rank_stale:
-        lines.append("Stale prices are older than a year and stand below the others; --stale ranks them too.")
+        cure = refresh_command(priced.offer.cloud for priced in shown if is_stale(priced.offer))
+        asks = f"`{cure}` asks for today's; " if cure else ""
+        lines.append(f"Stale prices are older than a year and stand below the others; {asks}--stale ranks them too.")
     if "price only" in remarks:
         lines.append("Price only: gpucloud compares it but cannot start it.")
     return lines

@@ -12,7 +12,7 @@ from gpucloud.core.accelerators import GpuRequest, parse_request
 from gpucloud.core.choose import Limits, nearest
 from gpucloud.core.errors import NothingFits, UsageError
 from gpucloud.core.memory import check_words
-from gpucloud.core.offers import Accelerator
+from gpucloud.core.offers import Accelerator, refresh_command
 from gpucloud.core.owning import DEFAULT_UTILISATION, UTILISATION, Terms, systems
 from gpucloud.core.query import MARKET_WISHES, OfferQuery
 from gpucloud.core.recommend import Market, Recommendation, Wishes, recommend
@@ -200,6 +200,8 @@ def _nothing(found: Recommendation) -> NothingFits:
     close = nearest(found.rejected, 3)
     wishes = sorted({miss.wish for miss in close})
     hint = "; ".join(f"{miss.name}: {miss.reason}" for miss in close)
+    cure = refresh_command(offer.cloud for offer in found.old_priced)
+    hint += f". Some prices are older than a year; `{cure}` asks for today's." if cure else ""
     rejected = [{"option": miss.name, "reason": miss.reason} for miss in found.rejected[:20]]
     words = " and ".join(wishes) if wishes else "the catalog"
     return NothingFits(f"Nothing meets the wishes; what excludes the nearest is {words}.", hint, rejected=rejected)

@@ -10,9 +10,11 @@ from gpucloud.cli.recommend_request import Answer
 from gpucloud.core import choose
 from gpucloud.core.choose import Limits
 from gpucloud.core.errors import UsageError
-from gpucloud.core.offers import age_bucket
+from gpucloud.core.offers import age_bucket, refresh_command
 from gpucloud.core.options import Option, memory_json, offer_json, speed_json
+from gpucloud.core.recommend import Recommendation
 from gpucloud.core.units import show_duration
+from gpucloud.render.text import plural
 from gpucloud.render.view import Column, Section, View, terminal_width
 
 DEFAULT_ROWS, NEAR_MISSES, PRICE_ONLY_ROWS, PURCHASE_ROWS = 12, 5, 5, 4
@@ -214,6 +216,7 @@ def _number(value: float) -> str:
 def _notes(answer: Answer, left_out: int) -> list[str]:
     found = answer.found
     notes = [f"{left_out} more options: --limit, or -o json for all."] if left_out > 0 else []
+    notes.extend(old_price_notes(found))
     unit = answer.subject.unit
     notes.append(f"Work: {answer.subject.amount:.4g} {unit}; speed in {unit}/s of all GPUs together.")
     for name, pick in found.picks.items():
@@ -231,6 +234,16 @@ def _notes(answer: Answer, left_out: int) -> list[str]:
     notes.extend(_advice_notes(found.advice))
     notes.extend(_own_notes(answer))
     return notes
+
+
+def old_price_notes(found: Recommendation) -> list[str]:
+    """How many machines that could be started an old price kept out, and the command that brings them back."""
+    left_out = {(offer.cloud, offer.instance_type, offer.market) for offer in found.old_priced}
+    if not left_out:
+        return []
+    cure = refresh_command(offer.cloud for offer in found.old_priced)
+    asks = f"`{cure}` asks for today's; " if cure else ""
+    return [f"Left out: {plural(len(left_out), 'offer')} with prices older than a year; {asks}--stale ranks them."]
 
 
 def _advice_notes(advice: Mapping[str, Any] | None) -> list[str]:

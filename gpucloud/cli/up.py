@@ -211,7 +211,19 @@ def plan_lines(planned: UpPlan) -> list[str]:
         lines.append(f"  SSH from {', '.join(request.ssh_from)}")
     worst = "nothing bounds the bill" if planned.worst_case_usd is None else f"{money(planned.worst_case_usd)} USD"
     lines.append(f"  at worst: {worst}")
-    return lines
+    return [*lines, *_old_price_lines(planned)]
+
+
+def _old_price_lines(planned: UpPlan) -> list[str]:
+    """A warning where the first offer's price says little about today's bill, with the command that cures it."""
+    from gpucloud.core.offers import refresh_command
+    from gpucloud.core.query import has_old_price
+
+    if not has_old_price(planned.order[0]):
+        return []
+    cure = refresh_command([planned.order[0].cloud])
+    asks = f"; `{cure}` asks for today's" if cure else ""
+    return [f"  mind: no fitting offer has a price younger than a year, the bill may differ{asks}"]
 
 
 def outline_lines(planned: UpPlan) -> list[str]:
@@ -227,11 +239,14 @@ def outline_lines(planned: UpPlan) -> list[str]:
 
 def offer_words(offer: Any, nodes: int) -> str:
     """One offer as a phrase."""
+    from gpucloud.core.query import has_old_price
+
     gpus = gpu_words({"accelerator_count": offer.accelerator_count, "accelerator": offer.accelerator})
     place = " ".join(dict.fromkeys(part for part in (offer.cloud, offer.zone or offer.region) if part))
     price = "price unknown" if offer.usd_per_hour is None else f"{money(offer.usd_per_hour * nodes)} USD/h"
     many = f"{nodes} x " if nodes > 1 else ""
     dated = f", price of {offer.observed_on}" if offer.observed_on else ""
+    dated += ", older than a year" if dated and has_old_price(offer) else ""
     return f"{many}{offer.instance_type} ({gpus or 'no GPU'}) {offer.market} in {place}, {price}{dated}"
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 FRESH_DAYS, RECENT_DAYS, STALE_DAYS = 7, 90, 366
 MARKETS = ("on-demand", "spot", "reserved")
 TOGETHER = "+"  # between the places of an offer whose machines stand in several (own machines)
 CLOUDS_WITH_DRIVER = ("aws", "gcp", "azure")
+CLOUDS_WITH_LIVE_PRICES = ("aws", "azure", "gcp", "lambda")  # what `catalog refresh` can ask
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,12 @@ class Offer:
 def places_of(region: str) -> tuple[str, ...]:
     """The places of a region that may be several: `box1+box2` has been asked when both have."""
     return tuple(region.split(TOGETHER))
+
+
+def refresh_command(clouds: Iterable[str]) -> str:
+    """The command that asks these clouds what they charge today; empty where none of them can be asked."""
+    asked = sorted(set(clouds) & set(CLOUDS_WITH_LIVE_PRICES))
+    return f"gpucloud catalog refresh {' '.join(asked)}" if asked else ""
 
 
 def age_bucket(age_days: int | None) -> str:

@@ -79,6 +79,11 @@ def is_stale(offer: Offer) -> bool:
     return offer.age_days is None or offer.age_days >= STALE_DAYS
 
 
+def has_old_price(offer: Offer) -> bool:
+    """A published price that today's bill may not follow any more; own machines have none."""
+    return offer.usd_per_hour is not None and offer.price_kind != "own" and is_stale(offer)
+
+
 def rank_class(offer: Offer, rank_stale: bool = False) -> int:
     """0 ranked by price; 1 shown after those: stale, retired or suspect; 2 last: no price is published."""
     if offer.usd_per_hour is None:

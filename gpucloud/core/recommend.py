@@ -11,9 +11,10 @@ from gpucloud.core import advice as rules
 from gpucloud.core import choose
 from gpucloud.core.choose import Limits, Rejected
 from gpucloud.core.memory import Fit, fit
-from gpucloud.core.offers import STALE_DAYS, Accelerator, Offer
+from gpucloud.core.offers import Accelerator, Offer
 from gpucloud.core.options import Option
 from gpucloud.core.owning import System, Terms, at_hand, bought, crossed, ownership, several
+from gpucloud.core.query import is_stale
 from gpucloud.core.renting import Interruptions, rented
 from gpucloud.core.speed import Speed
 from gpucloud.core.subject import Subject
@@ -66,6 +67,7 @@ class Recommendation:
     pareto: frozenset[int]
     ties: frozenset[int]
     regret: float
+    old_priced: tuple[Offer, ...] = ()  # what could be started, but was left out for the age of its price
 
 
 def recommend(subject: Subject, wishes: Wishes, market: Market) -> Recommendation:
@@ -121,6 +123,9 @@ def _answer(
         frozenset(front),
         ties,
         choose.regret(best, options) if best else 0.0,
+        tuple(
+            one for one in market.offers if one.provisionable and _is_too_old(one, wishes) and _is_bought(one, wishes)
+        ),
     )
 
 
@@ -210,13 +215,17 @@ class _Desk:
 def _rents(desk: _Desk) -> Iterable[Option]:
     spots = {(one.cloud, one.instance_type): one for one in desk.market.offers if one.market == "spot"}
     for offer in desk.market.offers:
-        if desk.wishes.market not in ("any", offer.market):
+        if not _is_bought(offer, desk.wishes):
             continue
         refusal = _refusal(offer, desk)
         if refusal:
             desk.rejected.append(Rejected(f"{offer.cloud} {offer.instance_type}", *refusal))
             continue
         yield from _by_nodes(offer, spots.get((offer.cloud, offer.instance_type)), desk)
+
+
+def _is_bought(offer: Offer, wishes: Wishes) -> bool:
+    return wishes.market in ("any", offer.market)
 
 
 def _by_nodes(offer: Offer, spot: Offer | None, desk: _Desk) -> Iterable[Option]:
@@ -262,6 +271,10 @@ def _card_gib(name: str, market: Market) -> float | None:
     return card.memory_gib if card else None
 
 
+def _is_too_old(offer: Offer, wishes: Wishes) -> bool:
+    return is_stale(offer) and not wishes.rank_stale
+
+
 def _refusal(offer: Offer, desk: _Desk) -> tuple[str, str] | None:
     """(reason, wish) for a machine that is not considered at all."""
     card = desk.market.cards.get(offer.accelerator)
@@ -269,7 +282,7 @@ def _refusal(offer: Offer, desk: _Desk) -> tuple[str, str] | None:
         return "no price is published", "a price"
     if offer.status != "current":
         return f"its price is {offer.status}", "current prices"
-    if not desk.wishes.rank_stale and (offer.age_days is None or offer.age_days >= STALE_DAYS):
+    if _is_too_old(offer, desk.wishes):
         return f"its price is of {offer.observed_on or 'an unknown day'}, older than a year", "fresh prices"
     if card is None:
         return f"{offer.accelerator} is not in accelerators.csv", "known cards"
