@@ -6,16 +6,17 @@ import os
 import sqlite3
 from collections.abc import Mapping
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpucloud.catalog.index import open_index
 from gpucloud.catalog.location import catalog_folder
-from gpucloud.catalog.offers import OfferReader
 from gpucloud.core.offers import Accelerator, InstanceType, Offer
-from gpucloud.core.query import OfferQuery
 
 if TYPE_CHECKING:
+    from gpucloud.catalog.offers import OfferReader
+    from gpucloud.core.query import OfferQuery
     from gpucloud.core.throughput import Benchmark
 
 TYPE_COLUMNS = """cloud, instance_type, accelerator, accelerator_count, vcpus, memory_gib, gpu_memory_gib, arch,
@@ -47,7 +48,12 @@ class Catalog:
     def __init__(self, connection: sqlite3.Connection, folder: Path, overlay: Path | None, today: date) -> None:
         self.connection = connection
         self.folder, self.overlay, self.today = folder, overlay, today
-        self._offers = OfferReader(connection, today)
+
+    @cached_property
+    def _offers(self) -> OfferReader:
+        from gpucloud.catalog.offers import OfferReader  # who only asks for a card need not load it
+
+        return OfferReader(self.connection, self.today)
 
     def __enter__(self) -> Catalog:
         return self

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
+from typing import TYPE_CHECKING
 
 from gpucloud.core.errors import UsageError
-from gpucloud.core.offers import Offer
+
+if TYPE_CHECKING:
+    from gpucloud.core.offers import Offer
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _DEPLOYMENT_ID = re.compile(r"([a-z][a-z0-9-]{0,30})-([a-z2-7]{8})")
@@ -17,7 +18,9 @@ ID_BYTES = 5  # five random bytes are exactly eight letters of [a-z2-7]
 
 def letters(data: bytes) -> str:
     """Bytes in the alphabet `[a-z2-7]`, which every cloud accepts in names and tag values."""
-    return base64.b32encode(data).decode("ascii").rstrip("=").lower()
+    from base64 import b32encode  # here and below: every command loads this file, few of them make a name
+
+    return b32encode(data).decode("ascii").rstrip("=").lower()
 
 
 def check_name(name: str) -> str:
@@ -54,7 +57,7 @@ def attempt_token(identifier: str, attempt: int, offer: Offer) -> str:
     The zone is part of it because EC2 does not compare zones of equal tokens.
     """
     place = "|".join((offer.cloud, offer.region, offer.zone, offer.instance_type, offer.market))
-    return f"{identifier}-{attempt}-{letters(hashlib.sha256(place.encode()).digest())[:12]}"
+    return f"{identifier}-{attempt}-{_digest(place)}"
 
 
 def node_name(identifier: str, attempt: int, rank: int) -> str:
@@ -77,4 +80,10 @@ def parse_run(text: str) -> tuple[str, int | None]:
 
 def owner_hash(principal: str) -> str:
     """The short hash of a cloud's caller identity that goes into the owner tag."""
-    return letters(hashlib.sha256(principal.encode()).digest())[:12]
+    return _digest(principal)
+
+
+def _digest(text: str) -> str:
+    from hashlib import sha256
+
+    return letters(sha256(text.encode()).digest())[:12]

@@ -28,6 +28,7 @@ def _start(home: dict[str, str]) -> list[Row]:
             "help": command(*here, "--help", env=home),
             "compare": command(*here, "compare", "A100:8", env=home),
             "estimate": command(*here, "estimate", "energy", "--watts", 300, "--hours", 10, env=home),
+            "estimate with a GPU": command(*here, "estimate", "memory", "--params", "7B", "--gpu", "L4", env=home),
         },
         ROUNDS,
     )
@@ -39,7 +40,7 @@ def _start(home: dict[str, str]) -> list[Row]:
             bound,
             detail=f"{times[name] * 1e3:.0f} : {base * 1e3:.0f} ms",
         )
-        for name, bound in (("help", 1.6), ("compare", 2.0), ("estimate", 1.6))
+        for name, bound in (("help", 1.6), ("compare", 2.0), ("estimate", 1.6), ("estimate with a GPU", 1.6))
     ]
 
 
