@@ -17,7 +17,7 @@ from gpucloud.core.fresh import Cover, Key, PriceRow, Quote, Told
 from gpucloud.core.rules import OUTLIER_FACTOR, PLACEHOLDERS
 
 MOST_VANISH = 0.2  # an answer without more than this share of what was known is taken for a cut one
-FEW = 3  # … unless so few are missing
+FEW = 3  # … unless so few are missing, and not all that were known in that place
 OWN_KINDS = ("own",)
 
 
@@ -180,7 +180,7 @@ class _Merger:
         by_cover = _vanished(self.known.values(), self.told.covers, self.seen)
         cut = []
         for cover, (gone, held) in by_cover.items():
-            if len(gone) > max(FEW, MOST_VANISH * held):
+            if gone and (len(gone) == held or len(gone) > max(FEW, MOST_VANISH * held)):
                 cut.append(" ".join(filter(None, (cover.region or "all regions", cover.market, cover.prefix))))
                 gone = []
             for row in (*gone, *self._superseded(cover)):

@@ -38,25 +38,45 @@ GPU_WORDS = {
 
 
 class Family(NamedTuple):
-    """How the types of one prefix are composed: the host's SKU words, and the SSD that comes with each GPU."""
+    """How the types of one prefix are composed.
+
+    `host` are the words of its vCPU and memory SKUs; without them the GPU's SKU is for its share of the machine.
+    `gpu` are the words of its GPU where they are not those of the card, the dearest one counts; `gpus_per_sku` is
+    what one such SKU is for. The SSD is what comes with each GPU.
+    """
 
     prefix: str
     host: str
     ssd_gib_per_gpu: float = 0.0
+    gpu: tuple[str, ...] = ()
+    gpus_per_sku: float = 1.0
 
 
+VGPU, RTX = ("1/8 vGPU no lssd",), ("RTX 6000 96GB",)
+H100_MEGA = (
+    "Nvidia H100 80GB Plus GPU",
+    "Nvidia H100 80GB Mega GPU",
+)  # one card, named otherwise on demand and as spot
+H200, B200 = ("H200 141GB GPU", "Nvidia H200 141GB GPU"), ("A4 Nvidia B200 (1 gpu slice)",)
 # Longest prefix first. Families whose SKUs are not known for sure are left out: their rows keep their age.
 FAMILIES = (
     Family("a2-ultragpu-", "A2 Instance", 375.0),
     Family("a2-highgpu-", "A2 Instance"),
     Family("a2-megagpu-", "A2 Instance"),
     Family("a3-highgpu-", "A3 Instance", 750.0),
+    Family("a3-megagpu-", "A3Plus Instance", 750.0, H100_MEGA),
+    Family("a3-ultragpu-8g-nolssd", "A3Ultra Instance", 0.0, H200),
+    Family("a3-ultragpu-", "A3Ultra Instance", 1500.0, H200),
+    Family("a4-highgpu-", "", 0.0, B200),
     Family("g2-standard-", "G2 Instance"),
+    *(Family(f"g4-standard-{vcpus}", "", 0.0, VGPU, 0.125) for vcpus in (12, 24, 6)),
+    Family("g4-standard-", "G4 Instance", 0.0, RTX),
     Family("n1-", "N1 Predefined Instance"),
 )
 _DESCRIPTION = re.compile(
     r"(?:Spot Preemptible )?(?P<what>.+?)(?: attached to Spot Preemptible VMs)?(?: running)?(?: in .+)?$"
 )
+SPOT = "Spot Preemptible "
 PART_GROUPS = ("CPU", "RAM", "GPU", "LocalSSD", "N1Standard", "SSD")
 
 
@@ -139,36 +159,47 @@ class Parts:
         at = (words, market, region)
         self._usd[at] = max(usd, self._usd.get(at, usd))
 
-    def get(self, words: str, market: str, region: str) -> float | None:
-        """The price of that part there."""
-        return self._usd.get((words, market, region))
+    def get(self, words: Sequence[str], market: str, region: str) -> float | None:
+        """The price of that part there; of several names for it the dearest."""
+        return max(filter(None, (self._usd.get((one, market, region)) for one in words)), default=None)
 
-    def regions(self, words: str, market: str) -> list[str]:
+    def regions(self, words: Sequence[str], market: str) -> list[str]:
         """Where a part is sold."""
-        return sorted(region for what, where, region in self._usd if what == words and where == market)
+        return sorted({region for what, where, region in self._usd if what in words and where == market})
 
 
 def composed(kind: InstanceType, parts: Parts) -> list[Quote]:
     """A machine's price in every region where each of its parts has one."""
-    family = next((family for family in FAMILIES if kind.instance_type.startswith(family.prefix)), None)
-    gpu = GPU_WORDS.get(kind.accelerator)
-    if family is None or gpu is None or not kind.vcpus or not kind.memory_gib:
+    family, wanted = _family(kind.instance_type), []
+    if family is not None:
+        wanted = _wanted(kind, family)
+    if not wanted:
         return []
-    ssd_gib = family.ssd_gib_per_gpu * kind.accelerator_count
-    wanted = [
-        (f"{family.host} Core", kind.vcpus),
-        (f"{family.host} Ram", kind.memory_gib),
-        (gpu, kind.accelerator_count),
-        *([("SSD backed Local Storage", ssd_gib)] if ssd_gib else []),
-    ]
     quotes = []
     for market in MARKETS.values():
-        for region in parts.regions(gpu, market):
+        for region in parts.regions(wanted[0][0], market):
             prices = [parts.get(words, market, region) for words, _ in wanted]
             if None not in prices:
                 usd = sum(price * amount for price, (_, amount) in zip(prices, wanted, strict=True) if price)
                 quotes.append(Quote(kind.instance_type, round(usd, 5), region, "", market))
     return quotes
+
+
+def _family(instance_type: str) -> Family | None:
+    return next((family for family in FAMILIES if instance_type.startswith(family.prefix)), None)
+
+
+def _wanted(kind: InstanceType, family: Family) -> list[tuple[Sequence[str], float]]:
+    """The names of each part and how much of it the machine has, its GPU first; empty where one is not known."""
+    gpu = family.gpu or ((GPU_WORDS[kind.accelerator],) if kind.accelerator in GPU_WORDS else ())
+    if not gpu or not kind.vcpus or not kind.memory_gib:
+        return []
+    gpus: list[tuple[Sequence[str], float]] = [(gpu, kind.accelerator_count / family.gpus_per_sku)]
+    if not family.host:
+        return gpus
+    host = [((f"{family.host} Core",), kind.vcpus), ((f"{family.host} Ram",), kind.memory_gib)]
+    ssd_gib = family.ssd_gib_per_gpu * kind.accelerator_count
+    return [*gpus, *host, *([(("SSD backed Local Storage",), ssd_gib)] if ssd_gib else [])]
 
 
 def _skus(page: Mapping[str, Any]) -> list[Any]:
@@ -184,6 +215,8 @@ def _read(sku: Any, parts: Parts, refused: Counter[str]) -> None:
         market = MARKETS.get(category["usageType"])
         if market is None or category.get("resourceGroup") not in PART_GROUPS:
             return
+        if sku["description"].startswith(SPOT):  # the list files some of these under on-demand
+            market = "spot"
         words = _words(sku["description"], market)
         if words:
             usd = _usd_per_hour(sku["pricingInfo"][0]["pricingExpression"])

@@ -45,6 +45,49 @@ def test_a_composed_machine_is_the_sum_of_its_parts(world: World, gcp: GcpFeed) 
     assert {row.zone for row in rows.values() if row.region == "us-central1"} >= {"us-central1-a", "us-central1-b"}
 
 
+NEWER = [
+    sku("A3Plus Instance Core running in Americas", "CPU", ["us-central1"], 0.026924),
+    sku("A3Plus Instance Ram running in Americas", "RAM", ["us-central1"], 0.002344),
+    sku("SSD backed Local Storage", "LocalSSD", ["us-central1"], 0.08, unit="GiBy.mo"),
+    sku("Nvidia H100 80GB Plus GPU running in Americas", "GPU", ["us-central1"], 10.344276),
+    sku("Reserved Nvidia H100 80GB Mega GPU in Americas in Calendar Mode", "GPU", ["us-central1"], 4.841121),
+    sku(
+        "Nvidia H100 Mega 80GB GPU attached to DWS Defined Duration VMs running in Americas",
+        "GPU",
+        ["us-central1"],
+        4.4,
+    ),
+    sku("Spot Preemptible A4 Nvidia B200 (1 gpu slice) running in Americas", "GPU", ["us-central1"], 4.9542),
+    sku("DWS Calendar Mode A4 Nvidia B200 (1 gpu slice) in Americas", "GPU", ["us-central1"], 7.5),
+    sku("G4 Instance Core running in Iowa", "CPU", ["us-central1"], 0.04891),
+    sku("G4 Instance Ram running in Iowa", "RAM", ["us-central1"], 0.00587),
+    sku("RTX 6000 96GB running in Iowa", "GPU", ["us-central1"], 1.09565),
+    sku("1/8 vGPU no lssd running in Iowa", "GPU", ["us-central1"], 0.64688),
+    sku("1/8 vGPU no lssd attached to DWS Defined Duration VMs running in Iowa", "GPU", ["us-central1"], 0.32344),
+]
+"""Google's words and rates as others have recorded them; what is reserved or for a calendar is never a list price."""
+
+
+def test_newer_families_are_composed_from_their_own_parts(world: World) -> None:
+    world.serve("gcp", GcpFeed(NEWER))
+    done = world.refresh("gcp").clouds[0]
+    assert not done.failed and not done.refused
+    fresh = [row for row in world.rows("gcp").values() if row.observed_on == TODAY]
+    assert {(row.instance_type, row.market): row.usd_per_hour for row in fresh} == {
+        # 208 vCPUs 5.600192 + 1872 GiB 4.387968 + 8 GPUs 82.754208 + 6000 GiB of SSD 0.657534
+        ("a3-megagpu-8g", "on-demand"): pytest.approx(93.3999, abs=1e-4),
+        ("a4-highgpu-8g", "spot"): pytest.approx(39.6336),  # eight slices, each an eighth of the whole machine
+        ("g4-standard-48", "on-demand"): pytest.approx(4.49993),  # 2.34768 + 1.0566 + 1.09565, as published
+        ("g4-standard-96", "on-demand"): pytest.approx(8.99986),
+        ("g4-standard-192", "on-demand"): pytest.approx(17.99972),
+        ("g4-standard-384", "on-demand"): pytest.approx(35.99944),
+        ("g4-standard-24", "on-demand"): pytest.approx(2.58752),  # four eighths, not half of a whole GPU
+        ("g4-standard-12", "on-demand"): pytest.approx(1.29376),
+        ("g4-standard-6", "on-demand"): pytest.approx(0.64688),
+    }
+    assert {row.region for row in fresh} == {"us-central1"}
+
+
 def test_a_commitment_is_never_a_list_price(world: World) -> None:
     only = [item for item in gcp_skus(["us-central1"]) if item["category"]["usageType"] == "Commit1Yr"]
     world.serve("gcp", GcpFeed(only))
