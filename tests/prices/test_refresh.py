@@ -72,6 +72,7 @@ def test_newer_families_are_composed_from_their_own_parts(world: World) -> None:
     world.serve("gcp", GcpFeed(NEWER))
     done = world.refresh("gcp").clouds[0]
     assert not done.failed and not done.refused
+    assert done.merged is not None and "retired" not in done.merged.by_kind
     fresh = [row for row in world.rows("gcp").values() if row.observed_on == TODAY]
     assert {(row.instance_type, row.market): row.usd_per_hour for row in fresh} == {
         # 208 vCPUs 5.600192 + 1872 GiB 4.387968 + 8 GPUs 82.754208 + 6000 GiB of SSD 0.657534
