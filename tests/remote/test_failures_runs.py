@@ -82,18 +82,23 @@ follow(lambda: connect(endpoint), run, offset, sink)
 
 
 PACED = """
-import time
+import pathlib, sys, time
+gates = {14000: 'followed', 18000: 'cut-1', 24000: 'cut-2'}
 for i in range(30000):
     print(i, 'x' * 20, flush=i % 300 == 0)
     if i % 300 == 0:
         time.sleep(0.02)
+    if i in gates:
+        sys.stdout.flush()
+        while not pathlib.Path(sys.argv[1], gates[i]).exists():
+            time.sleep(0.02)
 raise SystemExit(9)
 """
 
 
 def test_each_byte_once_over_killed_clients_and_killed_servers(host, tmp_path):
     """Two clients are killed and two connections cut while lines come; what was written is the log, byte by byte."""
-    spec = spec_of((sys.executable, "-c", PACED))
+    spec = spec_of((sys.executable, "-c", PACED, str(tmp_path)))
     start(host.connect(), spec)
     written = tmp_path / "written"
     written.touch()
@@ -105,19 +110,25 @@ def test_each_byte_once_over_killed_clients_and_killed_servers(host, tmp_path):
             until(lambda size=size: written.stat().st_size > size)
             client.kill()
             client.wait()
-    offset, cuts = written.stat().st_size, [350_000, 500_000]
+    lines = [b"%d %s\n" % (i, b"x" * 20) for i in range(30000)]
+    offset, cuts = written.stat().st_size, [len(b"".join(lines[:end])) for end in (18001, 24001)]
     lost = []
+
+    def on_lost(error):
+        lost.append(error)
+        (tmp_path / f"cut-{len(lost)}").touch()
+
     with written.open("ab") as file:
 
         def sink(data: bytes) -> None:
             file.write(data)
-            if cuts and file.tell() > cuts[0]:
+            if cuts and file.tell() >= cuts[0]:
                 cuts.pop(0)
                 host.cut()
 
-        end = follow(host.connect, spec.run_dir, offset, sink, on_lost=lost.append)
-    whole = b"".join(b"%d %s\n" % (i, b"x" * 20) for i in range(30000))
-    assert hashlib.sha256(written.read_bytes()).hexdigest() == hashlib.sha256(whole).hexdigest()
+        (tmp_path / "followed").touch()
+        end = follow(host.connect, spec.run_dir, offset, sink, on_lost=on_lost)
+    assert hashlib.sha256(written.read_bytes()).hexdigest() == hashlib.sha256(b"".join(lines)).hexdigest()
     assert end.exit_code == 9 and len(lost) >= 2 and all("lost" in error.message for error in lost)
 
 
