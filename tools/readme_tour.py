@@ -25,13 +25,13 @@ LONGEST_S = 120
 WIDTH = "118"  # columns of the page
 Shell = Callable[[str], "subprocess.CompletedProcess[str]"]
 
-# Prices age, and a page does not: `compare` and `recommend` count ages from the day that the page names.
+# Prices age, and a page does not: `compare`, `recommend` and `up` count ages from the day that the page names.
 MAIN = """
 import sys
 from datetime import date
 class Then(date):
     today = classmethod(lambda cls: cls.fromisoformat("{day}"))
-if sys.argv[1] in ("compare", "recommend"):
+if sys.argv[1] in ("compare", "recommend", "up"):
     import gpucloud.catalog.catalog
     gpucloud.catalog.catalog.date = Then
 from gpucloud.__main__ import main
