@@ -43,6 +43,14 @@ def rank_environment(world: World, rank: int) -> dict[str, str]:
     }
 
 
+def price_environment(usd_per_hour: float | None, observed_on: str) -> dict[str, str]:
+    """What a command finds about the price of its deployment: USD per hour of all nodes, as a plain decimal, and
+    the day of that price. It is the price that `cost` counts with; nothing where none is known."""
+    if usd_per_hour is None:
+        return {}
+    return {"GPUCLOUD_USD_PER_HOUR": f"{usd_per_hour:.6f}", "GPUCLOUD_PRICE_OBSERVED_ON": observed_on}
+
+
 def launcher_words(launcher: str, command: str | Sequence[str], world: World, rank: int) -> tuple[str, ...]:
     """The words that go before the command; `auto` takes torchrun for a Python script on several nodes.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,7 +11,14 @@ from pathlib import Path
 from gpucloud.core.deployments import Deployment, Run
 from gpucloud.core.environment import CANDIDATES, Setup, plan_setup, within
 from gpucloud.core.errors import BootstrapError, GpucloudError, Interrupted, SyncError, UsageError
-from gpucloud.core.launcher import World, launched_command, launcher_words, rank_environment, rendezvous_port
+from gpucloud.core.launcher import (
+    World,
+    launched_command,
+    launcher_words,
+    price_environment,
+    rank_environment,
+    rendezvous_port,
+)
 from gpucloud.core.plan import find_deployment
 from gpucloud.core.task import Sync
 from gpucloud.core.wire import WORK_DIR, Secret
@@ -132,7 +140,7 @@ def _world(deployment: Deployment, request: RunRequest, run_id: str) -> World:
     machines = chosen(deployment, request.nodes)
     addresses = tuple(m.private_ip or (m.endpoint.host if m.endpoint else "") for m in machines)
     current = deployment.current
-    gpus = int(current.offer.accelerator_count) if current is not None else 0
+    gpus = math.ceil(current.offer.accelerator_count) if current is not None else 0  # a part of a GPU is seen as one
     return World(addresses, gpus, rendezvous_port(run_id))
 
 
@@ -145,9 +153,10 @@ def _start(
     requirements: tuple[str, bytes] | None,
 ) -> Run:
     world = _world(deployment, request, made.id)
+    price = _price(deployment)
 
     def begin(node: Node) -> None:
-        start(node.transport, _spec(node, world, made, request, requirements))
+        start(node.transport, _spec(node, world, price, made, request, requirements))
 
     has_setup = bool(request.setup.strip()) or requirements is not None
     made = run_events.setting_up(ctx, made) if has_setup else run_events.started(ctx, made)
@@ -155,7 +164,19 @@ def _start(
     return made
 
 
-def _spec(node: Node, world: World, made: Run, request: RunRequest, requirements: tuple[str, bytes] | None) -> RunSpec:
+def _price(deployment: Deployment) -> dict[str, str]:
+    current = deployment.current
+    return price_environment(current.usd_per_hour, current.offer.observed_on) if current is not None else {}
+
+
+def _spec(
+    node: Node,
+    world: World,
+    price: Mapping[str, str],
+    made: Run,
+    request: RunRequest,
+    requirements: tuple[str, bytes] | None,
+) -> RunSpec:
     base = node.transport.base_dir
     setup: Setup = plan_setup(request.setup, requirements, base)
     words = launcher_words(request.launcher, request.command, world, node.rank)
@@ -163,7 +184,7 @@ def _spec(node: Node, world: World, made: Run, request: RunRequest, requirements
         run_dir=runs.run_dir(base, made.number),
         work_dir=work_dir(node),
         command=launched_command(words, request.command),
-        env={"GPUCLOUD_RUN": made.id, **rank_environment(world, node.rank), **request.env},
+        env={"GPUCLOUD_RUN": made.id, **price, **rank_environment(world, node.rank), **request.env},
         secrets=request.secrets,
         setup=setup.text,
         setup_key=setup.key,

@@ -13,7 +13,11 @@ from typing import Any
 
 from tests.clouds.boots import free_port
 
-TRAIN = "import os\nprint('rank', os.environ.get('NODE_RANK', '0'))\nopen('model.txt', 'w').write('weights')\n"
+TRAIN = """\
+import os
+print('rank', os.environ.get('NODE_RANK', '0'), 'price', os.environ.get('GPUCLOUD_USD_PER_HOUR'))
+open('model.txt', 'w').write('weights')
+"""
 WAITS = {
     "POLL": "0.05",
     "POLL_MAX": "0.3",

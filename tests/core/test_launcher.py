@@ -15,6 +15,7 @@ from gpucloud.core.launcher import (
     launched_command,
     launcher_words,
     plain_words,
+    price_environment,
     rank_environment,
     rendezvous_port,
     worst_exit,
@@ -34,6 +35,15 @@ def test_every_node_knows_its_place():
         "GPUS_PER_NODE": "8",
         "GPUCLOUD_NODE_IPS": "10.0.0.1 10.0.0.2",
     }
+
+
+def test_a_command_knows_the_price_of_its_machines():
+    assert price_environment(0.526 * 3, "2026-11-20") == {
+        "GPUCLOUD_USD_PER_HOUR": "1.578000",
+        "GPUCLOUD_PRICE_OBSERVED_ON": "2026-11-20",
+    }
+    assert price_environment(0.0, "2026-11-20")["GPUCLOUD_USD_PER_HOUR"] == "0.000000"
+    assert price_environment(None, "") == {}
 
 
 def test_torchrun_replaces_the_interpreter():

@@ -52,7 +52,8 @@ def test_a_stockout_moves_to_the_next_zone_and_two_nodes_survive_a_lost_journal(
     (deployment,) = lab.json("ls")["deployments"]
     assert deployment["zone"] == "us-east-1b"
     output = lab("run", "--on", "demo", "--launcher", "none", "python3", "train.py")
-    assert "rank 0" in output and "rank 1" in output
+    price = f"{deployment['usd_per_hour']:.6f}"
+    assert f"rank 0 price {price}" in output and f"rank 1 price {price}" in output
     lab.lose_journal()
     lab("down", "demo", "--yes")
     assert lab.left() == []
