@@ -45,8 +45,7 @@ if [ ! -f "$gpucloud_env/.complete" ]; then
     "$gpucloud_env/bin/python" -m pip install --quiet --disable-pip-version-check -r {shlex.quote(name)}
     : >"$gpucloud_env/.complete"
 fi
-PATH="$gpucloud_env/bin:$PATH"; export PATH
-set +e"""
+PATH="$gpucloud_env/bin:$PATH"; export PATH"""
 
 
 def within(env_dir: str) -> tuple[str, ...]:

@@ -48,3 +48,6 @@ def test_the_setup_text_is_shell_that_stops_at_the_first_failure(tmp_path):
     (complete / ".complete").touch()
     again = subprocess.run(["/bin/sh", "-c", plan.text], env=environment, capture_output=True, text=True)
     assert (again.returncode, again.stdout) == (0, "reached\n")
+    text = plan_setup("false\necho reached", ("needs it.txt", b"x"), "base dir").text
+    failed = subprocess.run(["/bin/sh", "-c", text], env=environment, capture_output=True, text=True)
+    assert (failed.returncode, failed.stdout) == (1, "")
