@@ -189,9 +189,7 @@ class _Pull:
             return total
         size = sum(one.size for one in entries if one.kind == "f")
         with extra_connections(self.transport, size, self.more) as extra, contextlib.ExitStack() as stack:
-            files = [one for one in entries if one.kind == "f"]
-            first, *others = shared_out(files, len(extra) + 1)
-            shares = [[one for one in entries if one.kind != "f"] + first if extra else entries, *others]
+            shares = _shares(entries, len(extra) + 1)
             plain = self.head["archiver"] == "other" and not self.head["python"]
             streams = [Stream(self.talk, self.head["codec"], b"send\n", plain)]
             for one in extra:
@@ -208,6 +206,14 @@ class _Pull:
             stream.talk.process.close()
             return Fetched()
         return stream.take(self.target.root, {self._there(one): one for one in entries}, self.counter.moved)
+
+
+def _shares(entries: list[Entry], streams: int) -> list[list[Entry]]:
+    """What each stream fetches: the first one folders and links too."""
+    if streams == 1:
+        return [entries]
+    first, *others = shared_out([one for one in entries if one.kind == "f"], streams)
+    return [[one for one in entries if one.kind != "f"] + first, *others]
 
 
 @contextlib.contextmanager

@@ -7,9 +7,10 @@ bsdtar and Python all read; pax records of other kinds are read, not written.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from struct import Struct
 from typing import NamedTuple
 
 from gpucloud.remote.manifest import NS, decoded
@@ -17,7 +18,8 @@ from gpucloud.remote.manifest import NS, decoded
 BLOCK = 512
 REGULAR, HARD_LINK, SYMLINK, FOLDER = b"0", b"1", b"2", b"5"
 PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK = b"x", b"g", b"L", b"K"
-END_OF_ARCHIVE = bytes(2 * BLOCK)
+ZEROS = bytes(BLOCK)
+END_OF_ARCHIVE = 2 * ZEROS
 MAX_OCTAL_SIZE, MAX_OCTAL_TIME = 8**11 - 1, 8**11 - 1
 META = (PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK)
 PAX_KEYS = (b"path", b"linkpath", b"mtime", b"size")
@@ -26,6 +28,8 @@ MAGIC = b"ustar\x0000"
 NOBODY = b"0000000\0"
 REST = MAGIC + bytes(64) + NOBODY + NOBODY + bytes(167)
 REST_SUM = sum(REST) + 8 * 32  # the checksum field itself counts as blanks
+FIELDS = Struct("100s 8s 16x 12s 12s 8s c 100s 8s 80x 155s 12x")  # name mode size mtime sum kind link magic prefix
+ADLER = 65521  # what the halves of an adler32 are counted modulo
 PAX_BYTES = 30  # of the record `30 mtime=` with ten digits, a point and nine digits
 
 
@@ -183,14 +187,13 @@ class Reader:
         extra: dict[bytes, bytes] = {}
         while True:
             block = self._read(BLOCK)
-            if block == bytes(BLOCK):
+            if block == ZEROS:
                 return None
             _check(block)
             kind = block[156:157]
-            if kind in META:
-                self._note(kind, _number(block[124:136]), extra)
-                continue
-            return _member(block, kind, extra)
+            if kind not in META:
+                return _member(FIELDS.unpack(block), extra)
+            self._note(kind, _number(block[124:136]), extra)
 
     def _note(self, kind: bytes, size: int, extra: dict[bytes, bytes]) -> None:
         if not 0 <= size <= MAX_META:
@@ -205,32 +208,36 @@ class Reader:
 
 
 def _check(block: bytes) -> None:
-    sum_here = _sum(block[:148]) + _sum(block[156:412]) + _sum(block[412:]) + 8 * 32
-    if _number(block[148:156]) != sum_here:
+    """The sum of all bytes, its own field counted as blanks, is what the header says. Modulo adler32's, for speed."""
+    field = block[148:156]
+    if (zlib.adler32(block) & 0xFFFF) != (_number(field) + sum(field) - 8 * 32 + 1) % ADLER:
         raise Damaged("a header's checksum is wrong")
 
 
-def _member(block: bytes, kind: bytes, extra: Mapping[bytes, bytes]) -> Member:
-    """The member of a header, with what the blocks before it said in more detail."""
-    if b"path" in extra:
-        name = _whole_name(extra[b"path"])
-    else:
-        front = block[345:500].partition(b"\0")[0] if block[345] and block[257:265] == MAGIC else b""
-        name = decoded((front and front + b"/") + block[:100].partition(b"\0")[0])
-    link = ""
-    if b"linkpath" in extra:
-        link = _whole_name(extra[b"linkpath"])
-    elif block[157]:
-        link = decoded(block[157:257].partition(b"\0")[0])
-    mtime = extra.get(b"mtime")
-    mtime_ns = _number(block[136:148]) * NS if mtime is None else _pax_mtime_ns(mtime)
+def _member(fields: Sequence[bytes], extra: Mapping[bytes, bytes]) -> Member:
+    """The member of a header's fields, with what the blocks before it said in more detail."""
+    name, mode, size, mtime, _, kind, link, magic, front = fields
+    if front[0] and magic == MAGIC:
+        name = _text(front) + b"/" + _text(name)
     kind = REGULAR if kind in b"\0" + b"7" else kind
-    return Member(name, kind, _number(block[100:108]) & 0o7777, _size(block, kind, extra), mtime_ns, link)
+    length = _size(size, kind, extra)
+    bits = _number(mode) & 0o7777
+    if not extra:  # nearly all
+        target = decoded(_text(link)) if link[0] else ""
+        return Member(decoded(_text(name)), kind, bits, length, _number(mtime) * NS, target)
+    path = _whole_name(extra.get(b"path", _text(name)))
+    mtime_ns = _pax_mtime_ns(extra[b"mtime"]) if b"mtime" in extra else _number(mtime) * NS
+    return Member(path, kind, bits, length, mtime_ns, _whole_name(extra.get(b"linkpath", _text(link))))
 
 
-def _size(block: bytes, kind: bytes, extra: Mapping[bytes, bytes]) -> int:
+def _text(field: bytes) -> bytes:
+    """What stands before the first NUL."""
+    return field.partition(b"\0")[0]
+
+
+def _size(field: bytes, kind: bytes, extra: Mapping[bytes, bytes]) -> int:
     """The bytes of data that follow; links and folders have none, whatever they say."""
-    size = _number(block[124:136])
+    size = _number(field)
     if size < 0:
         raise Damaged("a negative size")
     if kind in (HARD_LINK, SYMLINK, FOLDER):

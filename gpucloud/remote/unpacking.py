@@ -16,10 +16,11 @@ from types import TracebackType
 from gpucloud.core.errors import SyncError
 from gpucloud.core.wire import STAGE_DIR
 from gpucloud.remote import tarformat as tar
-from gpucloud.remote.manifest import UNKNOWN, Entry
+from gpucloud.remote.manifest import NS, UNKNOWN, Entry
 
 PIECE = 1 << 18
 LATEST_NS = 2**33 * 10**9
+NO_NAMES = ("", ".", "..")
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
@@ -35,7 +36,7 @@ class Folders:
 
     def __init__(self, root: str) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-        self._path = ""
+        self.path = ""
         self._open = self._root
 
     def close(self) -> None:
@@ -47,7 +48,7 @@ class Folders:
 
     def at(self, path: str, *, make: bool = True) -> int:
         """A descriptor of the folder `path`, valid until the next call. Missing ones are made."""
-        if path == self._path:
+        if path == self.path:
             return self._open
         current = os.dup(self._root)
         try:
@@ -64,7 +65,7 @@ class Folders:
             raise
         if self._open != self._root:
             os.close(self._open)
-        self._open, self._path = current, path
+        self._open, self.path = current, path
         return current
 
 
@@ -123,14 +124,18 @@ class Landing:
         """Place all members. Those that are not `wanted` are dropped; `rename` maps names of the stream."""
         reader = tar.Reader(read_exactly)
         while (member := reader.next()) is not None:
-            name = member.name.rstrip("/")
-            name = name.removeprefix("./")
-            name = rename.get(name, name)
-            if name in wanted:
-                self._place(name, member, read_exactly)
+            name = member.name.rstrip("/").removeprefix("./")
+            if rename:
+                name = rename.get(name, name)
+            announced = wanted.get(name)
+            if announced is None:
+                _skip(member.size, read_exactly)
+            elif member.kind == tar.REGULAR:
+                self._file(name, member, announced.mtime_ns, read_exactly)
                 self._came.add(name)
             else:
-                _skip(member.size, read_exactly)
+                self._place(name, member, read_exactly)
+                self._came.add(name)
         for path, mode in reversed(list(self._modes.items())):
             with contextlib.suppress(OSError):
                 os.fchmod(self._folders.at(path, make=False), mode)
@@ -149,42 +154,44 @@ class Landing:
         return [path for path in wanted if path not in self._came]
 
     def _place(self, name: str, member: tar.Member, read_exactly: Callable[[int], bytes]) -> None:
-        if not safe_name(name):
-            raise SyncError(f"The machine sent the name {name!r}, which leads out of the folder.", "Do not trust it.")
-        folder, _, last = name.rpartition("/")
+        """A member that is no file."""
+        folder, last = self._seat(name)
         if member.kind == tar.FOLDER:
             self._folders.at(name)
             self._modes[name] = _folder_mode(member.mode)
         elif member.kind == tar.SYMLINK:
             os.symlink(member.link, "link", dir_fd=self._stage_fd)
-            os.rename("link", last, src_dir_fd=self._stage_fd, dst_dir_fd=self._folders.at(folder))
+            os.rename("link", last, src_dir_fd=self._stage_fd, dst_dir_fd=folder)
         elif member.kind == tar.HARD_LINK:
             self._second_name(name, member.link.removeprefix("./"))
-        elif member.kind == tar.REGULAR:
-            self._content(member, read_exactly)
-            os.rename("file", last, src_dir_fd=self._stage_fd, dst_dir_fd=self._folders.at(folder))
-            self.files += 1
         else:
             _skip(member.size, read_exactly)
 
-    def _content(self, member: tar.Member, read_exactly: Callable[[int], bytes]) -> None:
-        """The member's bytes as `file` in the stage folder, with mode and mtime."""
-        mode = member.mode & 0o1777
+    def _seat(self, name: str) -> tuple[int, str]:
+        """The open folder that `name` belongs into, and its last part. Refuses names that lead out."""
+        folder, _, last = name.rpartition("/")
+        if (folder != self._folders.path and not safe_name(folder or last)) or last in NO_NAMES:
+            raise SyncError(f"The machine sent the name {name!r}, which leads out of the folder.", "Do not trust it.")
+        return self._folders.at(folder), last
+
+    def _file(self, name: str, member: tar.Member, announced_ns: int, read_exactly: Callable[[int], bytes]) -> None:
+        """A whole file in the stage folder, with mode and mtime, then under its name."""
+        folder, last = self._seat(name)
+        mode, left = member.mode & 0o1777, member.size
         descriptor = os.open("file", NEW_FILE, mode & 0o777, dir_fd=self._stage_fd)
         try:
-            left = member.size
-            while left:
-                data = read_exactly(min(PIECE, left))
-                _write_all(descriptor, data)
+            while left > 0:
+                data = read_exactly(min(PIECE, left + -left % tar.BLOCK))  # what fills up the last block too
+                _write_all(descriptor, data[:left])
+                self._moved(min(left, len(data)))
                 left -= len(data)
-                self._moved(len(data))
-            if member.size % tar.BLOCK:
-                read_exactly(-member.size % tar.BLOCK)
             if mode & self._masked:
                 os.fchmod(descriptor, mode)
-            set_time(descriptor, member.mtime_ns)
+            set_time(descriptor, _whole_time(member.mtime_ns, announced_ns))
         finally:
             os.close(descriptor)
+        os.rename("file", last, src_dir_fd=self._stage_fd, dst_dir_fd=folder)
+        self.files += 1
         self.bytes += member.size
 
     def _second_name(self, name: str, first: str) -> None:
@@ -196,6 +203,11 @@ class Landing:
         folder, _, last = name.rpartition("/")
         os.rename("link", last, src_dir_fd=self._stage_fd, dst_dir_fd=self._folders.at(folder))
         self.files += 1
+
+
+def _whole_time(header_ns: int, announced_ns: int) -> int:
+    """A header that knows whole seconds only gets the fraction that the manifest told of the same second."""
+    return announced_ns if header_ns == announced_ns // NS * NS else header_ns
 
 
 def _folder_mode(mode: int) -> int:
@@ -210,9 +222,9 @@ def set_time(descriptor: int, mtime_ns: int) -> None:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    done = os.write(descriptor, data)
+    while done < len(data):  # a disk that is nearly full, a signal
+        done += os.write(descriptor, memoryview(data)[done:])
 
 
 def _skip(size: int, read_exactly: Callable[[int], bytes]) -> None:

@@ -3,8 +3,12 @@
 # would also walk into folders, so the client names none then.
 send_named() {
     case $archiver in
-        gnu) tar --no-recursion --null -T - --hard-dereference --format=posix \
-            --pax-option=exthdr.name=pax,delete=atime,delete=ctime -cf -;;
+        gnu)
+            case $walker in # the client has fractions of a second from the manifest: one header per file, not three
+                gnu|python) set -- --format=gnu;;
+                *) set -- --format=posix --pax-option=exthdr.name=pax,delete=atime,delete=ctime;;
+            esac
+            tar --no-recursion --null -T - --hard-dereference "$@" -cf -;;
         bsd) tar -n --null -T - --format pax -cf -;;
         *) if [ -n "$python" ]; then python3 -c "$tar_py"
             else xargs -0 tar -cf -
