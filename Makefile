@@ -52,7 +52,7 @@ $(VENV)/.ready-docs: pyproject.toml tools/make_venv.sh
 
 site: $(VENV)/.ready-docs
 	$(PY) -m mkdocs build --strict --quiet
-	@echo "open site/index.html"
+	@echo "open site/index.html; with search: $(PY) -m http.server --bind 127.0.0.1 --directory site"
 
 wheel: $(VENV)/.ready-dev
 	$(PY) -m build --no-isolation --outdir dist .
