@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpucloud.cli.given import ranges, single, whole
 from gpucloud.cli.outside import home
+from gpucloud.cli.own_offers import OWN_CLOUDS
 from gpucloud.core import advice as rules
 from gpucloud.core.accelerators import GpuRequest, parse_request
 from gpucloud.core.choose import Limits, nearest
+from gpucloud.core.desk import Market, Wishes
 from gpucloud.core.errors import NothingFits, UsageError
+from gpucloud.core.extras import Besides, with_extras
 from gpucloud.core.memory import check_words
-from gpucloud.core.offers import Accelerator, refresh_command
+from gpucloud.core.offers import Accelerator, Offer, refresh_command
 from gpucloud.core.owning import DEFAULT_UTILISATION, UTILISATION, Terms, systems
-from gpucloud.core.query import MARKET_WISHES, OfferQuery
-from gpucloud.core.recommend import Market, Recommendation, Wishes, recommend
+from gpucloud.core.query import MARKET_WISHES, OfferQuery, meets
+from gpucloud.core.recommend import Recommendation, recommend
 from gpucloud.core.renting import Interruptions
 from gpucloud.core.subject import Resolver, Subject, Wanted
 from gpucloud.core.work import parse_measured, parse_work
@@ -23,11 +27,20 @@ from gpucloud.core.work import parse_measured, parse_work
 if TYPE_CHECKING:
     from gpucloud.catalog.catalog import Catalog
 
-DURATIONS = {"deadline": "h", "horizon": "y", "checkpoint": "s", "restart": "s", "mtbf": "h", "interval": "s"}
+DURATIONS = {
+    "deadline": "h",
+    "horizon": "y",
+    "checkpoint": "s",
+    "restart": "s",
+    "mtbf": "h",
+    "interval": "s",
+    "setup": "s",
+}
 NUMBERS = (
     "params", "flops_per_unit", "seq", "batch", "layers", "d_model", "trials", "early_stop", "budget", "max_nodes",
-    "utilisation", "usd_per_kwh", *DURATIONS,
+    "utilisation", "usd_per_kwh", "disk_gib", "download_gb", *DURATIONS,
 )  # fmt: skip
+ZERO_OK = ("restart", "usd_per_kwh", "setup", "download_gb")
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mixed")
 ARCHITECTURES = ("x86_64", "any")
 POWER_PLACE = "world"
@@ -63,7 +76,7 @@ def answer(words: Mapping[str, Any]) -> Answer:
 
 
 def _numbers(words: Mapping[str, Any]) -> dict[str, float]:
-    given = ranges({key: words.get(key) for key in NUMBERS}, durations=DURATIONS, zero_ok=("restart", "usd_per_kwh"))
+    given = ranges({key: words.get(key) for key in NUMBERS}, durations=DURATIONS, zero_ok=ZERO_OK)
     whole(given, "trials", "max_nodes", "layers")
     numbers = {key: value for key in list(given) if (value := single(given, key)) is not None}
     for key in ("early_stop", "utilisation"):
@@ -137,6 +150,7 @@ def _wishes(words: Mapping[str, Any], numbers: Mapping[str, float], finder: _Fin
         ),
         terms=_terms(words.get("profile"), numbers, catalog),
         have=tuple(finder.one(text) for text in split(words["have"])),
+        besides=Besides(numbers.get("setup", 0.0), numbers.get("disk_gib"), numbers.get("download_gb", 0.0)),
     )
 
 
@@ -156,27 +170,49 @@ def _terms(profile: str | None, numbers: Mapping[str, float], catalog: Catalog) 
         changes["usd_per_kwh"] = max(power, key=lambda row: row["period"])["usd_per_kwh"]
     if space is not None:
         changes["colo_usd_per_kw_month"] = space["usd_per_kw_month"]
-    from dataclasses import replace
-
     return replace(terms, **changes)
 
 
 def _market(
     words: Mapping[str, Any], wishes: Wishes, catalog: Catalog, cards: Mapping[str, Accelerator], finder: _Finder
 ) -> Market:
-    clouds, regions = tuple(split(words["cloud"])), tuple(split(words["region"]))
-    _known("cloud", clouds, catalog.clouds())
-    _known("region", regions, catalog.regions(clouds))
+    named, regions = tuple(split(words["cloud"])), tuple(split(words["region"]))
+    own = _own_offers(named)
+    clouds = tuple(name for name in named if name not in OWN_CLOUDS)
+    _known("cloud", clouds, [*catalog.clouds(), *OWN_CLOUDS])
+    _known("region", regions, sorted({*catalog.regions(clouds), *(offer.region for offer in own)}))
     query = OfferQuery(
         gpus=finder.requests(words["gpu"]), clouds=clouds, regions=regions, market="any", rank_stale=wishes.rank_stale
     )
-    from dataclasses import replace
+    offers = _offers(catalog, query) if clouds or not named else []
+    links = {(one.cloud, one.instance_type): one.intra_link for one in catalog.instance_types()}
+    mine = [offer for offer in own if meets(offer, replace(query, clouds=())) and _is_usual_share(offer, own)]
+    return Market(offers, systems(catalog.table("onprem")), cards, links, _rule(catalog, wishes), mine)
 
+
+def _offers(catalog: Catalog, query: OfferQuery) -> list[Offer]:
+    """What can be started, with what disk and address cost there; behind it what only has a price."""
     startable = catalog.offers(replace(query, provisionable_only=True))
     have = {(offer.cloud, offer.instance_type, offer.market) for offer in startable}
     others = [one for one in catalog.offers(query) if (one.cloud, one.instance_type, one.market) not in have]
-    links = {(one.cloud, one.instance_type): one.intra_link for one in catalog.instance_types()}
-    return Market([*startable, *others], systems(catalog.table("onprem")), cards, links, _rule(catalog, wishes))
+    rows = catalog.table("extras")
+    return [*(with_extras(offer, rows) for offer in startable), *others]
+
+
+def _own_offers(named: Sequence[str]) -> list[Offer]:
+    """The machines of hosts.yaml, or this computer, where they are named."""
+    clouds = [cloud for cloud in OWN_CLOUDS if cloud in named]
+    if not clouds:
+        return []
+    from gpucloud.cli.outside import own_offers
+
+    return [offer for offer in own_offers(clouds) if offer.accelerator]
+
+
+def _is_usual_share(offer: Offer, own: Sequence[Offer]) -> bool:
+    """One, two, four, … GPUs of a machine, or all of them: the shares between them teach nothing."""
+    same = [one.accelerator_count for one in own if (one.region, one.accelerator) == (offer.region, offer.accelerator)]
+    return offer.accelerator_count == max(same) or offer.accelerator_count in (1, 2, 4, 8)
 
 
 def _known(what: str, asked: Sequence[str], known: Sequence[str]) -> None:

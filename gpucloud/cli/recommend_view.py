@@ -8,10 +8,10 @@ from typing import Any
 
 from gpucloud.cli.recommend_request import Answer
 from gpucloud.core import choose
-from gpucloud.core.choose import Limits
 from gpucloud.core.errors import UsageError
+from gpucloud.core.extras import USUAL_DISK_GIB
 from gpucloud.core.offers import age_bucket, refresh_command
-from gpucloud.core.options import Option, memory_json, offer_json, speed_json
+from gpucloud.core.options import Option, besides_json, memory_json, offer_json, speed_json
 from gpucloud.core.recommend import Recommendation
 from gpucloud.core.units import show_duration
 from gpucloud.render.text import plural
@@ -68,9 +68,9 @@ def _rows(limit: str | None) -> int:
 
 def body(answer: Answer) -> dict[str, Any]:
     """The JSON keys of the result."""
-    found, limits, model = answer.found, answer.wishes.limits, answer.subject.model
+    found = answer.found
     options = [
-        option_json(option, rank, model, limits, (rank - 1) in found.pareto, (rank - 1) in found.ties)
+        option_json(option, rank, answer, (rank - 1) in found.pareto, (rank - 1) in found.ties)
         for rank, option in enumerate(found.options, 1)
     ]
     ranks = {id(option): number for number, option in enumerate(found.options)}
@@ -79,25 +79,26 @@ def body(answer: Answer) -> dict[str, Any]:
         if pick is None
         else options[ranks[id(pick)]]
         if id(pick) in ranks
-        else option_json(pick, None, model, limits)
+        else option_json(pick, None, answer)
         for name, pick in found.picks.items()
     }
     return {
-        "work": {"amount": answer.subject.amount, "unit": answer.subject.unit, "model": model or None},
+        "work": {"amount": answer.subject.amount, "unit": answer.subject.unit, "model": answer.subject.model or None},
         "options": options,
         "picks": picks,
         "advice": None if found.advice is None else dict(found.advice),
         "rejected": [{"option": miss.name, "reason": miss.reason, "wish": miss.wish} for miss in found.rejected],
-        "price_only": [option_json(option, None, model, limits) for option in found.price_only],
+        "price_only": [option_json(option, None, answer) for option in found.price_only],
         "regret": found.regret,
         "assumed": assumed(answer),
     }
 
 
 def option_json(
-    option: Option, rank: int | None, model: str, limits: Limits, pareto: bool = False, tie: bool = False
+    option: Option, rank: int | None, answer: Answer, pareto: bool = False, tie: bool = False
 ) -> dict[str, Any]:
     """One entry of `options`."""
+    limits, model, setup_s = answer.wishes.limits, answer.subject.model, answer.wishes.besides.setup_s
     return {
         "rank": rank,
         "kind": option.kind,
@@ -121,6 +122,7 @@ def option_json(
         "meets_deadline": choose.meets_deadline(option, limits),
         "meets_budget": choose.meets_budget(option, limits),
         "effective_spot": option.effective_spot,
+        "besides": besides_json(option.besides, setup_s),
         "own": option.own.as_json() if option.own else None,
         "reasons": list(option.reasons),
         "warnings": list(option.warnings),
@@ -134,6 +136,7 @@ def assumed(answer: Answer) -> dict[str, Any]:
     found: dict[str, Any] = {
         "own": {key: value for key, value in terms.__dict__.items() if key != "stated_use"},
         "spot": {"checkpoint_s": about.checkpoint_s, "restart_s": about.restart_s},
+        "besides": {**answer.wishes.besides.__dict__, "disk_gib": answer.wishes.besides.disk_gib or USUAL_DISK_GIB},
     }
     job = answer.subject.job
     if job is not None and job.shape_known():
@@ -232,8 +235,20 @@ def _notes(answer: Answer, left_out: int) -> list[str]:
             f"If every prediction were wrong at the bad end, the pick could be {found.regret:.0%} dearer than another."
         )
     notes.extend(_advice_notes(found.advice))
+    notes.extend(_rent_notes(answer))
     notes.extend(_own_notes(answer))
     return notes
+
+
+def _rent_notes(answer: Answer) -> list[str]:
+    """What is in the sums of rented machines beside their hours."""
+    if not any(option.besides and option.besides.total for option in answer.found.options):
+        return []
+    about = answer.wishes.besides
+    setup = f"{show_duration(about.setup_s)} of set-up (--setup)" if about.setup_s else "no set-up (--setup)"
+    taken = f"{about.download_gb:g} GB taken home" if about.download_gb else "nothing taken home (--download-gb)"
+    disk = f"{about.disk_gib or USUAL_DISK_GIB:g} GiB of disk (--disk-gib) and an address a machine"
+    return [f"Renting: with {disk}, {setup}, {taken}."]
 
 
 def old_price_notes(found: Recommendation) -> list[str]:

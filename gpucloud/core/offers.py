@@ -89,6 +89,7 @@ class Offer:
     on_demand_usd_per_hour: float | None = None  # what spot can rise to
     disk_usd_per_gib_month: float | None = None
     address_usd_per_hour: float | None = None
+    egress_usd_per_gb: float | None = None  # what leaves the cloud
     extras_observed_on: str = ""
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gpucloud.core.extras import ExtraUsd
 from gpucloud.core.memory import Fit
 from gpucloud.core.offers import Offer, age_bucket
 from gpucloud.core.speed import Speed
@@ -52,6 +53,7 @@ class Option:
     eligible: bool = True  # may be the pick; buying needs a stated use
     memory: Fit | None = None
     effective_spot: float | None = None
+    besides: ExtraUsd | None = None  # what of `usd` is not the price of the hours
     own: Crossing | None = None
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -76,6 +78,19 @@ class Option:
     def because(self, *reasons: str) -> Option:
         """With more reasons."""
         return replace(self, reasons=(*self.reasons, *reasons))
+
+
+def besides_json(besides: ExtraUsd | None, setup_s: float) -> dict[str, Any] | None:
+    """The `besides` object: what is in `hours` and `usd` beside the work itself; null for what is owned."""
+    if besides is None:
+        return None
+    return {
+        "setup_hours": setup_s / 3600,
+        "disk_usd": besides.disk,
+        "address_usd": besides.address,
+        "egress_usd": besides.egress,
+        "observed_on": besides.observed_on or None,
+    }
 
 
 def memory_json(found: Fit | None) -> dict[str, Any] | None:

@@ -147,7 +147,6 @@ def at_hand(
         option,
         own=Crossing(0.0, 0, per_hour),
         reasons=("it is paid for: only electricity is counted",),
-        command=f"gpucloud up --cloud ssh --gpu {card.name}:{count:g}",
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf, log
 
+from gpucloud.core.extras import Besides, ExtraUsd, extra_usd
 from gpucloud.core.memory import Fit
 from gpucloud.core.offers import Offer, age_bucket
 from gpucloud.core.options import Option
@@ -30,6 +31,9 @@ class Interruptions:
     restart_s: float = 600.0
     mtbf_s: float | None = None
     interval_s: float | None = None
+
+
+NOTHING = Besides()
 
 
 def band_mtbf_s(offer: Offer) -> float | None:
@@ -66,6 +70,7 @@ def rented(
     speed: Speed,
     work: float,
     about: Interruptions,
+    besides: Besides = NOTHING,
     *,
     memory: Fit | None = None,
     spot: Offer | None = None,
@@ -77,19 +82,39 @@ def rented(
     factor = spot_stretch(offer, nodes, about) if offer.market == "spot" else 1.0
     if offer.usd_per_hour is None or factor == inf:
         return None
-    billing = {"billing_increment_s": offer.billing_increment_s, "minimum_s": offer.minimum_s}
-    bills = [
-        cost_of_work(work * factor, rate, offer.usd_per_hour, nodes=nodes, **billing)
-        for rate in (speed.value, speed.high, speed.low)
-    ]
+    bills = [_bill(offer, nodes, work * factor, rate, besides) for rate in (speed.value, speed.high, speed.low)]
     (hours, usd), (low_hours, low_usd), (high_hours, high_usd) = bills
+    extra = extra_usd(offer, nodes, hours, besides)
     found = Option(
         "rent", offer.accelerator, offer.accelerator_count, nodes, speed, hours, low_hours, high_hours,
         usd, low_usd, high_usd, offer=offer, memory=memory,
         usd_per_unit_work=usd_per_unit_work(offer.usd_per_hour * nodes * factor, speed.value, speed.unit),
-        effective_spot=_effective_usd_per_hour(offer, nodes, about, spot),
+        effective_spot=_effective_usd_per_hour(offer, nodes, about, spot), besides=extra,
+        reasons=tuple(_besides_words(offer, extra, besides)),
     )  # fmt: skip
-    return replace(found, warnings=tuple(_warnings(found, about)), command=command(found))
+    return replace(found, warnings=tuple(_warnings(found, about, besides)), command=command(found, besides.disk_gib))
+
+
+def _bill(offer: Offer, nodes: int, work: float, rate: float, besides: Besides) -> tuple[float, float]:
+    """(hours, USD) with set-up, disks, addresses and the download."""
+    hours, usd = cost_of_work(
+        work,
+        rate,
+        offer.usd_per_hour or 0.0,
+        nodes=nodes,
+        setup_s=besides.setup_s,
+        billing_increment_s=offer.billing_increment_s,
+        minimum_s=offer.minimum_s,
+    )
+    return hours, usd + extra_usd(offer, nodes, hours, besides).total
+
+
+def _besides_words(offer: Offer, extra: ExtraUsd, besides: Besides) -> list[str]:
+    """What of the sum is not the price of the hours."""
+    known = {"disk": extra.disk, "address": extra.address, "download": extra.egress if besides.download_gb else None}
+    words = [f"{name} ${usd:.2f}" for name, usd in known.items() if usd]
+    found = [f"with {', '.join(words)} (prices of {extra.observed_on})"] if words else []
+    return [*found, *([f"with {besides.setup_s / 60:.3g} min of set-up"] if besides.setup_s else [])]
 
 
 def _effective_usd_per_hour(offer: Offer, nodes: int, about: Interruptions, spot: Offer | None) -> float | None:
@@ -100,7 +125,7 @@ def _effective_usd_per_hour(offer: Offer, nodes: int, about: Interruptions, spot
     return None if factor == inf else market.usd_per_hour * nodes * factor
 
 
-def _warnings(option: Option, about: Interruptions) -> list[str]:
+def _warnings(option: Option, about: Interruptions, besides: Besides) -> list[str]:
     offer = option.offer
     assert offer is not None
     found = []
@@ -113,6 +138,8 @@ def _warnings(option: Option, about: Interruptions) -> list[str]:
         found.append("arm64 host: images and wheels for x86 do not run")
     if offer.accelerator_count != int(offer.accelerator_count):
         found.append("a share of a card: its neighbours slow it down")
+    if besides.download_gb and offer.egress_usd_per_gb is None:
+        found.append("what the download costs there is not known, so it is not in the sum")
     found.extend(_input_warning(option, offer))
     if option.speed.high / option.speed.low > LATE_SHARE**2:
         found.append(f"speed is uncertain: {option.low_hours:.3g} to {option.high_hours:.3g} h")
@@ -128,7 +155,7 @@ def _input_warning(option: Option, offer: Offer) -> Sequence[str]:
     return (f"{per_cpu:.0f} samples/s per vCPU: loading the data may be the limit",)
 
 
-def command(option: Option) -> str:
+def command(option: Option, disk_gib: float | None = None) -> str:
     """The `gpucloud up` that starts this option; empty where gpucloud cannot."""
     offer = option.offer
     if offer is None or not offer.provisionable:
@@ -138,5 +165,6 @@ def command(option: Option) -> str:
     words += [f"--zone {offer.zone}"] if offer.zone else []
     words += [f"--nodes {option.nodes}"] if option.nodes > 1 else []
     words += ["--spot"] if offer.market == "spot" else []
+    words += [f"--disk-gib {ceil(disk_gib)}"] if disk_gib else []
     words.append(f"--max-hours {max(1, ceil(option.high_hours * 1.1))}")
     return " ".join(words)

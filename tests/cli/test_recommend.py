@@ -134,6 +134,42 @@ def test_questions_people_really_ask(answer):
     assert hours["options"]
 
 
+def test_your_own_machines_are_ranked_where_they_are_named(ask, home):
+    (home / "hosts.yaml").write_text(
+        "hosts: [{name: box1, address: 192.0.2.10, user: me, gpus: [{model: RTX3090, count: 3}]}]\n"
+    )
+    try:
+        code, out, err = ask(*RESNET, "--cloud", "ssh", "-o", "json")
+        assert code == 0, err
+        rows = [one for one in json.loads(out)["options"] if one["command"]]
+        assert [(one["kind"], one["accelerator_count"]) for one in rows] == [("own", 1), ("own", 2), ("own", 3)]
+        assert {one["command"] for one in rows} == {
+            f"gpucloud up --cloud ssh --gpu RTX3090:{count} --region box1" for count in (1, 2, 3)
+        }
+        assert all(one["own"]["break_even_utilisation"] == 0 and one["usd"] > 0 for one in rows)
+        assert ask(*RESNET, "--cloud", "ssh", "--region", "box9")[0] == 2
+        assert "box1" not in ask(*RESNET)[1]
+    finally:
+        (home / "hosts.yaml").unlink()
+
+
+def test_disk_address_and_setup_are_named_and_counted(ask, answer):
+    plain = answer(*RESNET, "--gpu", "T4", "--cloud", "aws")["options"][0]
+    about = plain["besides"]
+    # 100 GiB at 0.08 USD a month of 730 hours, an address at 0.005 USD/h
+    assert about["disk_usd"] == pytest.approx(plain["hours"] * 100 * 0.08 / 730)
+    assert about["address_usd"] == pytest.approx(plain["hours"] * 0.005)
+    machine = plain["hours"] * plain["usd_per_hour"]
+    assert plain["usd"] == pytest.approx(machine + about["disk_usd"] + about["address_usd"], abs=1e-3)
+    words = ("--setup", "30m", "--download-gb", "100", "--disk-gib", "500")
+    more = answer(*RESNET, "--gpu", "T4", "--cloud", "aws", *words)["options"][0]
+    assert more["hours"] == pytest.approx(plain["hours"] + 0.5)
+    assert more["besides"]["disk_usd"] == pytest.approx(more["hours"] * 500 * 0.08 / 730)
+    assert more["besides"]["egress_usd"] == pytest.approx(9.0)  # 0.09 USD a GB
+    out = ask(*RESNET, "--cloud", "aws", *words)[1]
+    assert "500 GiB of disk (--disk-gib)" in out and "30m 00s of set-up" in out and "100 GB taken home" in out
+
+
 def test_a_stated_use_lets_a_purchase_be_picked(answer):
     assert answer(*RESNET, "--utilisation", "90%", "--profile", "hobbyist")["picks"]["cheapest"]["kind"] == "own"
     assert answer(*RESNET, "--profile", "hobbyist")["picks"]["cheapest"]["kind"] == "rent"

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from gpucloud.core import advice as rules
 from gpucloud.core import choose
 from gpucloud.core.choose import Limits
+from gpucloud.core.desk import Market, Wishes
 from gpucloud.core.errors import UsageError
+from gpucloud.core.extras import Besides
 from gpucloud.core.multi_gpu import MultiGpu
 from gpucloud.core.offers import Accelerator, Offer
 from gpucloud.core.owning import System, Terms, ownership
-from gpucloud.core.recommend import Market, Wishes, recommend
+from gpucloud.core.recommend import recommend
 from gpucloud.core.renting import Interruptions, band_mtbf_s, rented, spot_stretch
 from gpucloud.core.speed import Speed, Speeds, relative_rates
 from gpucloud.core.subject import Resolver, Wanted
@@ -128,6 +130,40 @@ def test_the_cheapest_comes_first_with_time_and_money():
     assert subject.unit == "samples" and found.picks["cheapest"] is first
     assert "--gpu T4:1 --cloud aws --instance-type t4 --region r" in first.command
     assert first.speed.basis == "measured" and first.low_hours < first.hours < first.high_hours
+
+
+def test_setup_disks_addresses_and_the_download_are_in_the_sum():
+    """One hour of work and half an hour of set-up on two machines at 4 USD, counted by hand."""
+    prices = {"disk_usd_per_gib_month": 0.073, "address_usd_per_hour": 0.005, "egress_usd_per_gb": 0.09}
+    machine = offer("a100", "A100", 4.0, extras_observed_on="2026-05-01", **prices)
+    speed = Speed(1.0, 0.5, 2.0, "samples/s", "fp16", "measured", "list", "measured")
+    plain = rented(machine, 2, speed, 3600.0, Interruptions(), Besides(disk_gib=1e-9))
+    assert plain.hours == 1.0 and plain.usd == pytest.approx(2 * 4 + 2 * 0.005)
+    full = rented(machine, 2, speed, 3600.0, Interruptions(), Besides(1800.0, 200.0, 50.0))
+    assert full.hours == 1.5 and full.high_hours == 2.5 and full.low_hours == 1.0
+    assert full.besides == pytest.approx((2 * 200 * 0.073 / 730 * 1.5, 0.015, 4.5, "2026-05-01"))
+    assert full.usd == pytest.approx(12.0 + 0.06 + 0.015 + 4.5)
+    assert full.high_usd == pytest.approx(20.0 + 0.10 + 0.025 + 4.5)
+    assert full.usd_per_unit_work == plain.usd_per_unit_work  # the price of the work is that of the machine
+    assert "with disk $0.06, address $0.01, download $4.50 (prices of 2026-05-01)" in full.reasons[0]
+    assert full.reasons[1] == "with 30 min of set-up" and "--disk-gib 200" in full.command
+    unknown = rented(
+        replace(machine, egress_usd_per_gb=None), 2, speed, 3600.0, Interruptions(), Besides(download_gb=9)
+    )
+    assert any("download costs there is not known" in words for words in unknown.warnings)
+
+
+def test_machines_of_yours_rank_as_owned():
+    mine = offer("box+RTX3090:2", "RTX3090", 0.0, 2.0, cloud="ssh", region="box", price_kind="own")
+    subject = resolver().subject(Wanted(parse_work("90 epochs"), "resnet50"))
+    found = recommend(subject, Wishes(), Market(OFFERS, (), CARDS, own=(mine,)))
+    first = found.options[0]
+    assert (first.kind, first.system, first.besides) == ("own", "your box, 2 x RTX3090", None)
+    # 350 W x 2 and 35 % for the host, at 0.148 USD/kWh; 90 epochs at twice 900 images a second
+    hours = 90 * 1281167 / first.speed.value / 3600
+    assert first.usd == pytest.approx(hours * 0.7 * 1.35 * 0.148)
+    assert first.command == "gpucloud up --cloud ssh --gpu RTX3090:2 --region box"
+    assert found.picks["startable_now"] is first and "not asked" in first.warnings[0]
 
 
 def test_deadline_and_budget_reject_and_say_why():
