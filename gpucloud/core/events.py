@@ -18,8 +18,8 @@ deployment_failed    code, message
 deployment_cancelled
 destroy_requested / destroy_accepted / destroy_failed   resource, message
 stop_requested / stop_accepted / stopped
-start_requested / start_accepted / started              deadline_epoch_s
-extended             deadline_epoch_s, guards
+start_requested / start_accepted / started              deadline_epoch_s, budget_usd (only where it changes)
+extended             deadline_epoch_s, guards, budget_usd (only where it changes)
 allowed              cidrs
 nodes_seen           attempt, states {id: state}, verdict, ended_at, nothing_left
 deployment_down

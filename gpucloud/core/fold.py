@@ -227,7 +227,7 @@ def _with_state(now: Deployment, state: str) -> Deployment:
 def _start_requested(now: Deployment, event: Event) -> Deployment:
     """Billing is counted from the intent: the machine may run from now on."""
     deadline = event.data.get("deadline_epoch_s", now.deadline_at)
-    billed = _billed_again(_guarded(now, event), event.at)
+    billed = _billed_again(_budgeted(_guarded(now, event), event), event.at)
     return replace(billed, phase="starting", deadline_at=deadline)
 
 
@@ -244,11 +244,17 @@ def _started(now: Deployment, event: Event) -> Deployment:
 
 
 def _extended(now: Deployment, event: Event) -> Deployment:
-    return replace(_guarded(now, event), deadline_at=event.data.get("deadline_epoch_s"))
+    return replace(_budgeted(_guarded(now, event), event), deadline_at=event.data.get("deadline_epoch_s"))
 
 
 def _allowed(now: Deployment, event: Event) -> Deployment:
     return replace(now, allowed=tuple(event.data.get("cidrs", ())))
+
+
+def _budgeted(now: Deployment, event: Event) -> Deployment:
+    if "budget_usd" not in event.data:
+        return now
+    return replace(now, request={**now.request, "budget_usd": event.data["budget_usd"]})
 
 
 def _guarded(now: Deployment, event: Event) -> Deployment:

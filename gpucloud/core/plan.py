@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpucloud.core.budget import Overrun
 from gpucloud.core.cloud import Guard, LaunchSpec, Outline, Resource
 from gpucloud.core.deployments import Deployment, Present
 from gpucloud.core.errors import StateConflict, UsageError, nearest
@@ -55,20 +56,22 @@ class Stop:
 
 @dataclass(frozen=True)
 class Start:
-    """Switch on again with a new deadline."""
+    """Switch on again with a new deadline; `budget_usd` is a new budget, None = the one it has."""
 
     resources: tuple[Resource, ...]
     deadline_epoch_s: float | None
     guards: tuple[Guard, ...] = ()
+    budget_usd: float | None = None
 
 
 @dataclass(frozen=True)
 class Extend:
-    """Move the deadline while it runs."""
+    """Move the deadline while it runs; `budget_usd` is a new budget, None = the one it has."""
 
     resources: tuple[Resource, ...]
     deadline_epoch_s: float | None
     guards: tuple[Guard, ...] = ()
+    budget_usd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -263,11 +266,15 @@ def removal_order(resources: Sequence[Resource]) -> list[Resource]:
 
 @dataclass(frozen=True)
 class ChangePlan:
-    """One step on a deployment that is there: stop, start, extend, allow."""
+    """One step on a deployment that is there: stop, start, extend, allow.
+
+    With `overrun` the step raises the budget, which takes a clear yes.
+    """
 
     deployment: Deployment
     step: Step
     basis: Basis
+    overrun: Overrun | None = None
 
 
 def plan_change(deployment: Deployment, step: Step, journal_id: str, allowed: Sequence[str], verb: str) -> ChangePlan:

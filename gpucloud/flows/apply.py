@@ -123,7 +123,8 @@ def _launch_intent(step: Launch) -> tuple[str, Mapping[str, Any]]:
 
 
 def _change_data(step: Start | Extend) -> Mapping[str, Any]:
-    return {"deadline_epoch_s": step.deadline_epoch_s, "guards": [guard_record(guard) for guard in step.guards]}
+    data = {"deadline_epoch_s": step.deadline_epoch_s, "guards": [guard_record(guard) for guard in step.guards]}
+    return data if step.budget_usd is None else {**data, "budget_usd": step.budget_usd}
 
 
 _INTENTS: Mapping[type, Callable[[Any], tuple[str, Mapping[str, Any]]]] = {

@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import cast
 
+from gpucloud.core.budget import left_usd, overrun
 from gpucloud.core.cloud import Guard, LaunchSpec
-from gpucloud.core.cost import spent_usd
 from gpucloud.core.deployments import Attempt, Deployment
-from gpucloud.core.errors import CleanupIncomplete, StateConflict, ThrottledError, WaitTimeout
+from gpucloud.core.errors import CleanupIncomplete, StateConflict, ThrottledError, UsageError, WaitTimeout
 from gpucloud.core.events import Draft
 from gpucloud.core.guards import DEFAULT_MAX_S, deadline_epoch_s, default_guards
 from gpucloud.core.launches import launch_again
@@ -36,11 +36,16 @@ def plan_stop(ctx: Context, name: str | None) -> ChangePlan:
     return plan_change(deployment, Stop(deployment.machines), ctx.journal.identity, allowed, "stopped")
 
 
-def plan_start(ctx: Context, name: str | None, max_s: float | None = None) -> ChangePlan:
-    """Switch on again, with a new deadline: `max_s` from now (0 = none), else what `up` was given."""
+def plan_start(
+    ctx: Context, name: str | None, max_s: float | None = None, budget_usd: float | None = None
+) -> ChangePlan:
+    """Switch on again, with a new deadline: `max_s` from now (0 = none), else what `up` was given.
+
+    `budget_usd` is a new budget for all of it; a budget that is used up is refused.
+    """
     deployment = find_deployment(ctx.journal.present(), name)
-    deadline = _new_deadline(ctx, deployment, max_s)
-    step = Start(deployment.machines, deadline, _guards(ctx, deployment, deadline))
+    deadline = _new_deadline(ctx, deployment, max_s, budget_usd)
+    step = Start(deployment.machines, deadline, _guards(ctx, deployment, deadline), budget_usd)
     allowed = ("stopped", "starting", "ended_by_guard", "ready", *_down_but_there(deployment))
     return plan_change(deployment, step, ctx.journal.identity, allowed, "started")
 
@@ -51,23 +56,37 @@ def _down_but_there(deployment: Deployment) -> tuple[str, ...]:
     return ("lost",) if states and all(state == "failed" for state in states) else ()
 
 
-def _new_deadline(ctx: Context, deployment: Deployment, max_s: float | None) -> float | None:
-    now, request = ctx.clock(), deployment.request
+def _new_deadline(ctx: Context, deployment: Deployment, max_s: float | None, budget_usd: float | None) -> float | None:
+    now, request, current = ctx.clock(), deployment.request, deployment.current
     limit = request.get("max_s", DEFAULT_MAX_S) if max_s is None else max_s
-    budget, current = request.get("budget_usd"), deployment.current
-    if budget is not None:
-        budget = max(0.0, budget - (spent_usd(deployment, now) or 0.0))
-    return deadline_epoch_s(now, limit, budget, current.most_usd_per_hour if current else None)
+    budget = request.get("budget_usd") if budget_usd is None else budget_usd
+    left = left_usd(deployment, now, budget)
+    if left == 0 and deployment.state != "ready" and not (current and current.most_usd_per_hour == 0):
+        raise StateConflict(
+            f"The budget of '{deployment.name}', {budget:,.2f} USD, is used up.",
+            f"`gpucloud start {deployment.name} --budget USD` gives it a new one; what is spent already counts.",
+        )
+    return deadline_epoch_s(now, limit, left, current.most_usd_per_hour if current else None)
 
 
-def plan_extend(ctx: Context, name: str | None, seconds: float) -> ChangePlan:
-    """Move the deadline by that much; a deadline in the past counts as now."""
+def plan_extend(ctx: Context, name: str | None, seconds: float, budget_usd: float | None = None) -> ChangePlan:
+    """Move the deadline by that much; a deadline in the past counts as now.
+
+    Where the budget (`budget_usd` is a new one) does not pay for that, the plan has an `overrun`, and carrying
+    it out raises the budget to what does. A new budget that is still too small is a UsageError.
+    """
     deployment = find_deployment(ctx.journal.present(), name)
     if deployment.deadline_at is None and deployment.state in RUNNING:
         raise StateConflict(f"'{deployment.name}' has no deadline to extend.", "It runs until `gpucloud down`.")
     deadline = max(ctx.clock(), deployment.deadline_at or 0.0) + seconds
-    step = Extend(deployment.machines, deadline, _guards(ctx, deployment, deadline))
-    return plan_change(deployment, step, ctx.journal.identity, RUNNING, "extended")
+    known = deployment.request.get("budget_usd")
+    over = overrun(deployment, deadline, ctx.clock(), known if budget_usd is None else budget_usd)
+    if over is not None and budget_usd is not None:
+        raise UsageError(over.sentence, f"Give at least --budget {over.enough_usd:.2f}, or less time.")
+    raised = over.enough_usd if over is not None else budget_usd
+    step = Extend(deployment.machines, deadline, _guards(ctx, deployment, deadline), raised)
+    planned = plan_change(deployment, step, ctx.journal.identity, RUNNING, "extended")
+    return replace(planned, overrun=over)
 
 
 def plan_allow(ctx: Context, name: str | None, cidrs: Sequence[str]) -> ChangePlan:

@@ -3,7 +3,7 @@
 import pytest
 
 from gpucloud.core.answers import deployment_json
-from gpucloud.core.errors import CleanupIncomplete, StateConflict, Unreachable
+from gpucloud.core.errors import CleanupIncomplete, StateConflict, Unreachable, UsageError
 from gpucloud.core.units import iso_utc
 from gpucloud.flows import changes
 from gpucloud.flows.ls import ls
@@ -98,6 +98,40 @@ def test_a_budget_is_what_is_left_of_it_after_a_stop(stage):
     changes.stop(stage.ctx, changes.plan_stop(stage.ctx, "train"))
     after = changes.start(stage.ctx, changes.plan_start(stage.ctx, "train"))
     assert after.deadline_at - stage.clock() == pytest.approx(3600, rel=0.02)
+
+
+def test_extend_within_the_budget_asks_nothing_more(stage):
+    stage.up(budget_usd=1.0, max_s=3600)  # twenty hours at 0.05
+    planned = changes.plan_extend(stage.ctx, "train", 3600)
+    assert planned.overrun is None
+    changes.extend(stage.ctx, planned)
+    assert stage.present.named("train").request["budget_usd"] == 1.0
+
+
+def test_extend_beyond_the_budget_says_so_and_raises_it(stage):
+    stage.up(budget_usd=0.10, max_s=0)  # two hours at 0.05
+    stage.clock.sleep(3600)
+    planned = changes.plan_extend(stage.ctx, "train", 7200)
+    assert planned.overrun.usd == pytest.approx(0.20, rel=0.01) and planned.overrun.budget_usd == 0.10
+    assert "up to 0.20 USD in all; its budget is 0.10 USD" in planned.overrun.sentence
+    with pytest.raises(UsageError, match=r"its budget is 0\.15 USD") as caught:
+        changes.plan_extend(stage.ctx, "train", 7200, budget_usd=0.15)
+    assert f"--budget {planned.overrun.enough_usd:.2f}" in caught.value.hint
+    changes.extend(stage.ctx, planned)
+    assert stage.present.named("train").request["budget_usd"] == planned.overrun.enough_usd
+    assert changes.plan_extend(stage.ctx, "train", 3600, budget_usd=5.0).overrun is None
+
+
+def test_a_budget_that_is_used_up_starts_nothing_until_it_is_raised(stage):
+    stage.up(budget_usd=0.10, max_s=0)
+    stage.clock.sleep(3 * 3600)
+    changes.stop(stage.ctx, changes.plan_stop(stage.ctx, "train"))
+    with pytest.raises(StateConflict, match=r"0\.10 USD, is used up") as caught:
+        changes.plan_start(stage.ctx, "train")
+    assert "--budget" in caught.value.hint
+    after = changes.start(stage.ctx, changes.plan_start(stage.ctx, "train", budget_usd=0.20))
+    assert after.deadline_at - stage.clock() == pytest.approx(3600, rel=0.02)
+    assert after.request["budget_usd"] == 0.20
 
 
 def test_a_machine_that_failed_and_is_started_again_bills_again(stage):
