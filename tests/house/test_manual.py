@@ -217,3 +217,11 @@ def test_every_page_is_in_the_navigation_and_reachable_from_the_start():
     assert listed == there
     start = {name for name in LINK.findall((DOCS / "index.md").read_text()) if name.endswith(".md")}
     assert start == there - {"index.md"}
+
+
+def test_what_is_said_of_other_tools_has_a_source_with_its_date():
+    said, read = (DOCS / "comparison.md").read_text().split("## What was read")
+    cited = {target for target in LINK.findall(said) if "://" in target}
+    listed = {target for target in LINK.findall(read) if "://" in target}
+    assert cited == listed
+    assert re.search(r"All on 20\d\d-\d\d-\d\d", read)
