@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from gpucloud.core.cloud import Resource
@@ -110,20 +110,17 @@ class Follower:
         ended = threading.Event()  # not join(): a Ctrl-C in it makes Python up to 3.12 take the thread for dead
         for stream in streams:
             threading.Thread(target=stream.read_guarded, args=(ended,), daemon=True).start()
-        companions = Companions(streams, _signal_all, self.ctx.narrate)
+        companions = Companions(streams, _signal_others, self.ctx.narrate)
         while any(stream.end is None and stream.error is None for stream in streams):
             try:
                 ended.wait(0.2)
                 ended.clear()
-                if not self.only_reads:
-                    companions.look()
+                companions.look()
             except KeyboardInterrupt:
                 self._pressed(run, streams)
         for stream in streams:
             if stream.error is not None and stream.end is None:
                 raise stream.error
-            if stream.end is not None and stream.rank in companions.ended_by_us:
-                stream.end = replace(stream.end, exit_code=0)  # our doing: the code of the node that failed counts
 
     def _pressed(self, run: Run, streams: list[_Stream]) -> None:
         """One press: ask or interrupt; two: terminate; three: kill. The next may come while one is carried out."""
@@ -150,10 +147,15 @@ class Follower:
         _signal_all(streams, step)
 
 
-def _signal_all(streams: Sequence[Any], step: str) -> None:
+def _signal_all(streams: Sequence[Any], step: str, *, others: bool = False) -> None:
     """On all nodes at once."""
     with ThreadPoolExecutor(min(MOST_AT_ONCE, len(streams))) as pool:
-        list(pool.map(lambda stream: stream.signal(step), streams))
+        list(pool.map(lambda stream: stream.signal(step, others=others), streams))
+
+
+def _signal_others(streams: Sequence[Any], step: str) -> None:
+    """The same because the run failed elsewhere."""
+    _signal_all(streams, step, others=True)
 
 
 class _Stream:
@@ -216,12 +218,12 @@ class _Stream:
             what = f"{error.message.rstrip('.')}: the command goes on, reconnecting."
             self._follower.ctx.narrate(f"Node {self.rank}: {what}" if self._lines.prefixed else what)
 
-    def signal(self, name: str) -> None:
+    def signal(self, name: str, *, others: bool = False) -> None:
         """Through a connection of its own: the stream's may be busy or dead."""
         with suppress(GpucloudError):
             transport = self._follower.dial(endpoint_of(self._machine))
             try:
-                signal(transport, self._dir(), name)
+                signal(transport, self._dir(), name, others=others)
             finally:
                 transport.close()
 

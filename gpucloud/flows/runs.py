@@ -10,10 +10,10 @@ from gpucloud.core.deployments import Deployment, Run
 from gpucloud.core.errors import GpucloudError
 from gpucloud.core.launcher import worst_exit
 from gpucloud.core.wire import RUNS_DIR
-from gpucloud.flows import run_events
+from gpucloud.flows import companions, run_events
 from gpucloud.flows.context import Context
-from gpucloud.flows.machines import Dial, Fleet
-from gpucloud.remote.runs import RunStatus, status
+from gpucloud.flows.machines import Dial, Fleet, Node
+from gpucloud.remote.runs import RunStatus, signal, status
 
 
 def run_dir(base_dir: str, number: int) -> str:
@@ -47,7 +47,8 @@ def judge(states: Mapping[int, RunStatus]) -> tuple[str, int | None] | None:
         return None
     if any(s.state in ("lost", "none") for s in states.values()):
         return "lost", None
-    return "exited", worst_exit({rank: s.exit_code for rank, s in states.items()})
+    # what we ended ourselves does not count: the code of the node that failed does
+    return "exited", worst_exit({rank: 0 if s.told_epoch_s else s.exit_code for rank, s in states.items()})
 
 
 def machines_of(deployment: Deployment, run: Run) -> list[Resource]:
@@ -85,7 +86,18 @@ def _refresh_one(ctx: Context, dial: Dial, deployment: Deployment, waiting: Sequ
                 if _abandoned(ctx, run):
                     run_events.ended(ctx, run, None, "lost")
                 continue
+            _end_companions(ctx, fleet.nodes[:nodes], run, states)
             note_status(ctx, run, states)
+
+
+def _end_companions(ctx: Context, nodes: Sequence[Node], run: Run, states: Mapping[int, RunStatus]) -> None:
+    """A detached run that failed on one node is ended on the others by whoever asks how it stands."""
+    due = companions.steps_due(states, ctx.clock())
+    for step in sorted(set(due.values())):
+        told = [node for node in nodes if due.get(node.rank) == step]
+        ctx.narrate(f"{run.id} failed on one node. {companions.ending(len(told), step)}")
+        for node in told:
+            signal(node.transport, run_dir(node.transport.base_dir, run.number), step, others=True)
 
 
 ABANDONED_S = 3600.0  # a sync that long without a start: its client is gone

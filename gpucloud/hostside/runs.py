@@ -108,7 +108,8 @@ def tell(run: Path) -> str:
         state = "setup" if (run / "setup").exists() else "running"
     size = (run / "log").stat().st_size if (run / "log").exists() else 0
     full = "full" if (run / "full").exists() else "-"
-    return f"{state} {code} {size} {first(run / 'started')} {first(run / 'ended')} {time.time():.3f} {full}"
+    times = f"{first(run / 'started')} {first(run / 'ended')} {time.time():.3f}"
+    return f"{state} {code} {size} {times} {full} {first(run / 'others')}"
 
 
 def status(call: Call) -> None:
@@ -129,6 +130,8 @@ def signal_run(call: Call) -> None:
     if not pid.isdigit() or (run / "exit").exists() or not alive(run):
         call.say(b"gone\n")
         return
+    if call.arguments.get("others") and not (run / "others").exists():
+        (run / "others").write_text(f"{time.time():.3f}\n")
     try:
         os.killpg(int(pid), number)
     except ProcessLookupError:

@@ -51,6 +51,7 @@ class RunStatus:
     """How a run stands: `state` is setup, running, exited, lost (machine rebooted, supervisor killed) or none.
 
     Times are by our clock. `disk_full`: the machine's disk was when the run ended, so its log may lack the end.
+    `told_epoch_s`: when it was told to end because the run had failed on another node; its code is our doing then.
     """
 
     state: str
@@ -60,6 +61,7 @@ class RunStatus:
     ended_epoch_s: float | None = None
     setup_failed: bool = False
     disk_full: bool = False
+    told_epoch_s: float | None = None
 
 
 RunEnd = RunStatus
@@ -236,7 +238,7 @@ def _end_of(talk: Talk) -> RunEnd | None:
 
 
 def _parse(line: str) -> RunStatus:
-    state, code, size, started, ended, now, full, *_ = [*line.split(), "-", "-"]
+    state, code, size, started, ended, now, full, told, *_ = [*line.split(), "-", "-", "-"]
     failed = state == "setup-failed"
     ahead_s = 0.0 if now == "-" else float(now) - time.time()
     if abs(ahead_s) <= CLOCKS_AGREE_S:
@@ -249,12 +251,16 @@ def _parse(line: str) -> RunStatus:
         ended_epoch_s=None if ended == "-" else float(ended) - ahead_s,
         setup_failed=failed,
         disk_full=full == "full",
+        told_epoch_s=None if told == "-" else float(told) - ahead_s,
     )
 
 
-def signal(transport: Transport, run_dir: str, name: str) -> bool:
-    """Send the signal `name` (INT, TERM, KILL, …) to the whole job; False when there is nothing to signal."""
-    with Talk(transport, "signal", {"run": run_dir, "signal": name.removeprefix("SIG")}) as talk:
+def signal(transport: Transport, run_dir: str, name: str, *, others: bool = False) -> bool:
+    """Send the signal `name` (INT, TERM, KILL, …) to the whole job; False when there is nothing to signal.
+
+    `others`: because the run failed on another node; the machine notes when, see `RunStatus.told_epoch_s`.
+    """
+    with Talk(transport, "signal", {"run": run_dir, "signal": name.removeprefix("SIG"), "others": others}) as talk:
         talk.head()
         return talk.line() == b"ok\n"
 

@@ -1,7 +1,8 @@
 # What follow, signal and status share. A run's folder holds: log, sup (supervisor's pid), born (its start time),
 # pid (the job's process group), boot (which boot of the machine), started, ended, exit, setup (while it runs),
 # live (a pipe that the supervisor holds open as long as it lives), cap (bytes the log may have), capped (bytes it
-# has for good once that was reached), room (full: the disk was when it ended). Results are left in variables: a subshell would cost a fork each.
+# has for good once that was reached), room (full: the disk was when it ended), others (when it was told to end, as
+# the run had failed on another node). Results are left in variables: a subshell would cost a fork each.
 # first FILE: its first word in $word
 first() {
     word=''
@@ -49,5 +50,7 @@ tell() {
     first "$1/started"; started=$word
     first "$1/ended"
     full=-; if [ -e "$1/full" ]; then full=full; fi
-    line="$state $code $((size)) $started $word $(date +%s 2>/dev/null || echo -) $full"
+    closed=$word
+    first "$1/others"
+    line="$state $code $((size)) $started $closed $(date +%s 2>/dev/null || echo -) $full $word"
 }

@@ -21,9 +21,11 @@ from gpucloud.flows import follow as following
 from gpucloud.flows.direct import execute
 from gpucloud.flows.follow import Follower
 from gpucloud.flows.machines import Fleet, node_of
+from gpucloud.flows.run_events import find_run
 from gpucloud.flows.session import RunRequest, on_all, run, work_dir
 from gpucloud.remote.connection import connect
 from gpucloud.remote.forward import Forwarding, Port
+from gpucloud.remote.runs import status
 from gpucloud.remote.sync import pull, push
 from tests.flows import conftest as rehearsal
 from tests.machines import output, until
@@ -234,18 +236,49 @@ def impatient(monkeypatch):
     monkeypatch.setattr(companions, "NODE_PATIENCE_S", 0.5)
 
 
+def one_fails(three, name: str) -> str:
+    """Node 1 fails as soon as node 2 is deaf to TERM; the others would go on for ever."""
+    deaf = three.folder.parent / f"{name} is deaf"
+    return f"""case $NODE_RANK in
+        1) until [ -e '{deaf}' ]; do sleep 0.05; done; exit 3;;
+        2) trap "" TERM; : >'{deaf}';;
+    esac; echo waiting; while :; do sleep 0.05; done"""
+
+
 @pytest.mark.usefixtures("impatient")
 def test_a_node_that_fails_ends_the_others_and_its_code_counts(three):
     """The others wait for it, one so stubbornly that it must be killed."""
     begun = time.monotonic()
-    command = 'case $NODE_RANK in 1) exit 3;; 2) trap "" TERM;; esac; echo waiting; while :; do sleep 0.05; done'
-    made, _ = three.run(command)
+    made, _ = three.run(one_fails(three, "it"))
     assert (made.state, made.exit_code) == ("failed", 3)
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
     told = " ".join(three.stage.said)
     assert (
         "failed with exit code 3 on node 1" in told and "2 more nodes (TERM)" in told and "1 more node (KILL)" in told
     )
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_detached_run_that_failed_on_one_node_is_ended_by_whoever_looks(three):
+    """By `ps` (others are told, then killed) and by `wait`; who asks later sees the code of the node that failed."""
+    ctx = three.stage.ctx
+
+    def refreshed(made):
+        runs.refresh(ctx, three.dial, [three.deployment])
+        return find_run(ctx, made.id)
+
+    asked, _ = three.run(one_fails(three, "asked"), detach=True)
+    until(lambda: not refreshed(asked).open, 60)
+    assert (refreshed(asked).state, refreshed(asked).exit_code) == ("failed", 3)
+    told = " ".join(three.stage.said)
+    assert "2 more nodes (TERM)" in told and "1 more node (KILL)" in told
+
+    awaited, _ = three.run(one_fails(three, "awaited"), detach=True)
+    reader = Follower(ctx, three.dial, lambda data: None, only_reads=True)
+    assert reader.follow(three.deployment, awaited).exit_code == 3
+    with Fleet(three.deployment.machines, three.dial) as fleet:
+        states = {node.rank: status(node.transport, [f"{BASE}/runs/2"])[f"{BASE}/runs/2"] for node in fleet.nodes}
+    assert [states[n].exit_code for n in range(3)] == [143, 3, 137] and runs.judge(states) == ("exited", 3)
 
 
 @pytest.mark.usefixtures("impatient")
