@@ -182,7 +182,7 @@ def _view(shown: Sequence[Benchmark], found: int, guesses: Sequence[dict[str, An
 
 
 def _remark(row: Benchmark) -> str:
-    told = ("superlinear", "input_bound", "not_verified_by_mlcommons", "source_price_wrong")
+    told = ("superlinear", "slower_than_fp32", "input_bound", "not_verified_by_mlcommons", "source_price_wrong")
     names = [flag.split("=")[0] for flag in row.flags]
     return ", ".join(name.replace("_", " ") for name in names if name in told)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # Without a wish for a precision: the way networks are trained today, then what is close to it.
 PRECISIONS = ("mixed", "bf16", "fp16", "tf32", "fp32", "fp8", "")
 OWN = "own"  # the source of what the user measured or imported
-DOUBTFUL = ("superlinear", "input_bound", "time_to_target", "source_price_wrong")
+DOUBTFUL = ("superlinear", "slower_than_fp32", "input_bound", "time_to_target", "source_price_wrong")
 
 
 @dataclass(frozen=True)

@@ -266,6 +266,28 @@ def test_benchmarks_that_scale_too_well_are_flagged():
             assert "superlinear" in flags(row) or row["accelerator_count"] == "1"
 
 
+def test_half_precision_far_below_full_precision_is_flagged():
+    run = ("source", "accelerator", "accelerator_count", "nodes", "model", "framework", "unit", "year")
+    full = defaultdict(float)
+    for row in rows("benchmarks.csv"):
+        host = (*(row[key] for key in run), *(flag for flag in flags(row) if flag.startswith("machine=")))
+        if row["precision"] == "fp32":
+            full[host] = max(full[host], float(row["throughput"]))
+    slow = set()
+    for row in rows("benchmarks.csv"):
+        host = (*(row[key] for key in run), *(flag for flag in flags(row) if flag.startswith("machine=")))
+        if row["precision"] in ("fp16", "bf16", "mixed") and float(row["throughput"]) < 0.5 * full[host]:
+            slow.add((row["accelerator"], row["model"]))
+            assert "slower_than_fp32" in flags(row)
+    assert ("RTXA4000", "waveglow") in slow and len(slow) < 10
+
+
+def test_a_low_price_that_one_list_alone_has_is_suspect():
+    low = [row for row in rows("offers/gcp.csv") if "below_third_of_median" in flags(row)]
+    assert {row["status"] for row in low if "single_source" in flags(row)} == {"suspect"}
+    assert {row["status"] for row in low if "single_source" not in flags(row)} == {"current"}
+
+
 def test_mlperf_rows_say_that_nobody_verified_them():
     mlperf = [row for row in rows("benchmarks.csv") if row["source"].startswith("mlperf")]
     assert mlperf

@@ -9,6 +9,7 @@ from tools.build_catalog.tables import Row, joined, number_key, plain
 
 PRECISION = {"amp": "mixed", "amp_bf16": "bf16", "amp_fp8": "fp8", "fp32 (2020 PyTorch)": "fp32"}
 SUPERLINEAR = 1.15
+HALVES, SLOW_HALF = ("fp16", "bf16", "mixed"), 0.5
 TF32_BY_DEFAULT = (
     "A10",
     "A30",
@@ -52,6 +53,31 @@ def mark_superlinear(rows: list[Row]) -> int:
             add_flag(row, "superlinear")
             marked += 1
     return marked
+
+
+def mark_slow_halves(rows: list[Row]) -> int:
+    """Flag half-precision rows below half of the FP32 rate of the same machine, software and year.
+
+    No card computes slower with half the bits; at such a distance one of the two figures is wrong.
+    """
+    full: dict[tuple[str, ...], float] = {}
+    for row in rows:
+        if row.get("precision") == "fp32" and row["unit"] != "minutes":
+            full[_host(row)] = max(float(row["throughput"]), full.get(_host(row), 0.0))
+    marked = 0
+    for row in rows:
+        base = full.get(_host(row), 0.0) if row.get("precision") in HALVES else 0.0
+        if float(row["throughput"]) < SLOW_HALF * base:
+            add_flag(row, "slower_than_fp32")
+            marked += 1
+    return marked
+
+
+def _host(row: Row) -> tuple[str, ...]:
+    """What a row and its counterpart in another precision share."""
+    named = next((flag for flag in row["flags"].split(";") if flag.startswith("machine=")), "")
+    names = ("source", "accelerator", "accelerator_count", "nodes", "model", "framework", "unit", "year")
+    return (*(row.get(name, "") for name in names), named)
 
 
 def _run(row: Row) -> tuple[str, ...]:

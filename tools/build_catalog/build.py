@@ -9,7 +9,7 @@ from tools.build_catalog import clouds_big, clouds_gcp, clouds_other, history, o
 from tools.build_catalog.bench_minutes import DAWN, MLPERF, dawn_rows, mlperf_rows
 from tools.build_catalog.bench_public import TABLE as PUBLIC
 from tools.build_catalog.bench_public import mpt_parameters, public_rows
-from tools.build_catalog.bench_rows import mark_superlinear, sort_key
+from tools.build_catalog.bench_rows import mark_slow_halves, mark_superlinear, sort_key
 from tools.build_catalog.bench_throughput import TABLE as THROUGHPUT
 from tools.build_catalog.bench_throughput import throughput_rows
 from tools.build_catalog.cards import accelerators, aliases
@@ -64,6 +64,7 @@ def _benchmarks(source_dir: Path, names: Names, ledger: Ledger) -> dict[str, lis
         *dawn_rows(_read(source_dir, DAWN, ledger), names, ledger),
     ]
     mark_superlinear(rows)
+    mark_slow_halves(rows)
     return {"benchmarks.csv": sorted(rows, key=sort_key), "models.csv": models(rows, mpt_parameters(public), ledger)}
 
 

@@ -15,7 +15,8 @@ OUTLIER_FACTOR = 3.0
 def mark_outliers(book: OfferBook) -> int:
     """Mark offers far from the median of their type and market over regions; returns how many became suspect.
 
-    Above three times the median is suspect. Below a third of it is only flagged: spot prices do fall that low.
+    Above three times the median is suspect. Below a third of it is flagged, for spot prices do fall that low; where
+    one list alone says so, it is suspect too.
     """
     return sum(_mark(offers.values()) for offers in book.by_cloud.values())
 
@@ -35,11 +36,14 @@ def _mark(offers: Iterable[Row]) -> int:
 
 def _compare(offer: Row, ratio: float) -> bool:
     """Flag one offer by its price over the median; true when that made it suspect."""
+    flags = offer["flags"].split(";")
     if ratio > OUTLIER_FACTOR:
-        offer["flags"] = joined([*offer["flags"].split(";"), "beyond_3x_median"])
-        if offer["status"] == "current":
-            offer["status"] = "suspect"
-            return True
+        flags.append("beyond_3x_median")
     elif ratio < 1 / OUTLIER_FACTOR:
-        offer["flags"] = joined([*offer["flags"].split(";"), "below_third_of_median"])
+        flags.append("below_third_of_median")
+    doubted = "beyond_3x_median" in flags or {"below_third_of_median", "single_source"} <= set(flags)
+    offer["flags"] = joined(flags)
+    if doubted and offer["status"] == "current":
+        offer["status"] = "suspect"
+        return True
     return False
