@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from gpucloud.core.errors import CloudError
 from gpucloud.core.fresh import Cover, Quote, Told
 from gpucloud.core.offers import InstanceType
+from gpucloud.prices.azure_sizes import described
 from gpucloud.prices.web import Web
 
 URL = "https://prices.azure.com/api/retail/prices"
@@ -23,7 +24,7 @@ MOST_PAGES = 2000
 
 def open_source(environ: Mapping[str, str], types: Sequence[InstanceType]) -> AzurePrices:
     """The retail prices of Azure's N-series."""
-    return AzurePrices(environ.get(ENDPOINT) or URL, Web(environ))
+    return AzurePrices(environ.get(ENDPOINT) or URL, Web(environ), types)
 
 
 class AzurePrices:
@@ -32,8 +33,8 @@ class AzurePrices:
     cloud, source = "azure", "azure-retail-prices"
     title, page = "Azure Retail Prices API", "learn.microsoft.com/rest/api/cost-management/retail-prices"
 
-    def __init__(self, url: str, web: Web) -> None:
-        self._url, self._web = url, web
+    def __init__(self, url: str, web: Web, types: Sequence[InstanceType] = ()) -> None:
+        self._url, self._web, self._types = url, web, types
 
     def pieces(self) -> Sequence[str]:
         """The families of GPU sizes."""
@@ -57,7 +58,8 @@ class AzurePrices:
                 self._read(item, piece, quotes, refused)
             link = self._next(page)
         covers = tuple(Cover(market, prefix=piece) for market in ("on-demand", "spot"))
-        return Told(tuple(quotes.values()), covers=covers, refused=refused)
+        shapes = described((quote.instance_type for quote in quotes.values()), self._types)
+        return Told(tuple(quotes.values()), shapes, covers, refused)
 
     def _next(self, page: Mapping[str, Any]) -> str:
         link = page.get("NextPageLink") or ""
