@@ -14,10 +14,15 @@ import os
 import signal
 import sys
 import time
-from typing import Any
+from typing import IO, Any
 
 CAP_LOOKS_S = (0.1, 1.0)
-MARK = "\n[gpucloud: the log has reached its cap of %d bytes; what the run prints from here on is dropped]\n"
+KEPT_BYTES = 65536
+MARK = (
+    "\n[gpucloud: the log has reached its cap of %d bytes; "
+    "of what follows only the last %d bytes are kept, until the end]\n"
+)
+LEFT_OUT = "[gpucloud: %d bytes are left out here]\n"
 APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
@@ -37,12 +42,14 @@ def main(run: str) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     child, terminal = begin(run, job)
+    held = HeldLog(run, job["cap"])
     if job["cap"]:
-        _thread.start_new_thread(watch_log, (run, job["cap"]))
+        _thread.start_new_thread(held.watch, ())
     if terminal >= 0:
         copy_terminal(run, terminal)
     _, status = os.waitpid(child, 0)
-    finish(run, job["cap"], status)
+    held.end()
+    finish(run, status)
 
 
 def put(run: str, name: str, text: str) -> None:
@@ -79,9 +86,8 @@ def overwrite(run: str, name: str, text: str) -> None:
     os.close(descriptor)
 
 
-def finish(run: str, cap: int, status: int) -> None:
+def finish(run: str, status: int) -> None:
     """Record the end: 128 + signal number for a job that was killed."""
-    hold_log_where_possible(run, cap)
     note_full_disk(run)
     code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     overwrite(run, "ended", f"{time.time():.3f}")
@@ -89,40 +95,69 @@ def finish(run: str, cap: int, status: int) -> None:
     os.rename(os.path.join(run, "exit.new"), os.path.join(run, "exit"))
 
 
-def hold_log(run: str, cap: int) -> None:
-    """Cut a log that is over its cap back to the cap and a mark, which stands there from then on."""
-    path = os.path.join(run, "log")
-    if not cap or os.stat(path).st_size <= cap:
-        return
-    mark = (MARK % cap).encode()
-    log = os.open(path, os.O_WRONLY)
-    if not os.path.exists(os.path.join(run, "capped")):
-        os.pwrite(log, mark, cap)
-        put(run, "capped", str(cap + len(mark)))
-    if os.fstat(log).st_size > cap + len(mark):
-        os.ftruncate(log, cap + len(mark))
-    os.close(log)
+class HeldLog:
+    """Holds a log to its cap: what goes beyond is cut between two looks, and the last of it put back at the end."""
 
+    def __init__(self, run: str, cap: int) -> None:
+        self._run, self._path, self._cap = run, os.path.join(run, "log"), cap
+        self._kept_bytes = min(cap, KEPT_BYTES)
+        self._mark = (MARK % (cap, self._kept_bytes)).encode()
+        self._marked = self._over = False
+        self._cut_bytes, self._tail = 0, b""
+        self._one_at_a_time = _thread.allocate_lock()
 
-def hold_log_where_possible(run: str, cap: int) -> None:
-    """Where the disk has no room for the mark, or the run is being removed, the next look decides."""
-    try:
-        hold_log(run, cap)
-    except OSError:
-        return
+    def watch(self) -> None:
+        """Look at the log's size once a second, ten times while it grows so fast that the cap is near."""
+        before, pause_s = 0, CAP_LOOKS_S[0]
+        while True:
+            time.sleep(pause_s)
+            if not os.path.exists(self._path):
+                continue
+            size = os.stat(self._path).st_size
+            with self._one_at_a_time:
+                if self._over:
+                    return
+                self._hold_where_possible()
+            grown, before = size - before, min(size, os.stat(self._path).st_size)
+            pause_s = CAP_LOOKS_S[0 if grown > 0 and size + 4 * grown / pause_s > self._cap else 1]
 
+    def end(self) -> None:
+        """The last look; the tail of what was cut goes behind the mark."""
+        with self._one_at_a_time:
+            self._over = True
+            self._hold_where_possible()
+            if self._tail:
+                left = self._cut_bytes - len(self._tail)
+                with open(self._path, "ab") as log:
+                    log.write((LEFT_OUT % left).encode() * (left > 0) + self._tail)
+                put(self._run, "capped", str(os.stat(self._path).st_size))
 
-def watch_log(run: str, cap: int) -> None:
-    """Look at the log's size once a second, ten times while it grows so fast that the cap is near."""
-    path, before, pause_s = os.path.join(run, "log"), 0, CAP_LOOKS_S[0]
-    while True:
-        time.sleep(pause_s)
-        if not os.path.exists(path):
-            continue
-        size = os.stat(path).st_size
-        hold_log_where_possible(run, cap)
-        grown, before = size - before, min(size, os.stat(path).st_size)
-        pause_s = CAP_LOOKS_S[0 if grown > 0 and size + 4 * grown / pause_s > cap else 1]
+    def _hold_where_possible(self) -> None:
+        """Where the disk has no room for the mark, or the run is being removed, the next look decides."""
+        try:
+            self._hold()
+        except OSError:
+            return
+
+    def _hold(self) -> None:
+        if not self._cap or os.stat(self._path).st_size <= self._cap:
+            return
+        with open(self._path, "r+b", 0) as log:
+            if not self._marked:
+                self._cut(log, self._cap)  # the mark takes its place
+                os.pwrite(log.fileno(), self._mark, self._cap)
+                put(self._run, "capped", str(self._cap + len(self._mark)))
+                self._marked = True
+            else:
+                self._cut(log, self._cap + len(self._mark))
+
+    def _cut(self, log: IO[bytes], most: int) -> None:
+        size = os.fstat(log.fileno()).st_size
+        if size > most:
+            new = os.pread(log.fileno(), self._kept_bytes, max(most, size - self._kept_bytes))
+            self._tail = (self._tail + new)[-self._kept_bytes :]
+            self._cut_bytes += size - most
+            os.ftruncate(log.fileno(), most)
 
 
 def begin(run: str, job: dict[str, Any]) -> tuple[int, int]:

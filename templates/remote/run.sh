@@ -1,7 +1,7 @@
 # What follow, signal and status share. A run's folder holds: log, sup (supervisor's pid), born (its start time),
 # pid (the job's process group), boot (which boot of the machine), started, ended, exit, setup (while it runs),
 # live (a pipe that the supervisor holds open as long as it lives), cap (bytes the log may have), capped (bytes it
-# has for good once that was reached), room (full: the disk was when it ended), others (when it was told to end, as
+# has for good once that was reached), tail and cut (the last of what was cut since, and how much that was), room (full: the disk was when it ended), others (when it was told to end, as
 # the run had failed on another node). Results are left in variables: a subshell would cost a fork each.
 # first FILE: its first word in $word
 first() {

@@ -29,35 +29,57 @@ inner=$profile'exec >>"$0/log" 2>&1; job=$(cat <&3); exec 3<&-; cd "$1"; eval "$
 inner_tty=$profile'exec >&4 2>&4 4>&-; job=$(cat <&3); exec 3<&-; cd "$1"; eval "$job"'
 announce='echo $$ >"$0/pid"; '
 
-# The log may grow past its cap between two looks; it is cut back to the cap and a mark, and stays so.
+# The log may grow past its cap between two looks; it is cut back to the cap and a mark. The last of what was cut is
+# kept beside it and put behind the mark when the job has ended: there stands why it failed.
 first "$run/cap"; cap=$word
+kept=65536; if [ "$cap" -lt $kept ]; then kept=$cap; fi
+mark="
+[gpucloud: the log has reached its cap of $cap bytes; of what follows only the last $kept bytes are kept, until the end]
+"
+total=$((cap + ${#mark}))
 hold_log() {
     if [ "$cap" = 0 ]; then return; fi
     size=$(wc -c <"$run/log")
-    if [ "$size" -gt "$cap" ]; then
-        mark="
-[gpucloud: the log has reached its cap of $cap bytes; what the run prints from here on is dropped]
-"
-        total=$((cap + ${#mark}))
-        if [ ! -s "$run/capped" ]; then
-            printf %s "$mark" | dd of="$run/log" bs=4096 oflag=seek_bytes seek="$cap" conv=notrunc 2>/dev/null ||
-                printf %s "$mark" | dd of="$run/log" bs=1 seek="$cap" conv=notrunc
-            echo $total >"$run/capped"
-        fi
-        if [ "$size" -gt "$total" ]; then dd if=/dev/null of="$run/log" bs=1 seek=$total; fi
+    if [ "$size" -le "$cap" ]; then return; fi
+    if [ ! -s "$run/capped" ]; then
+        cut_log "$cap"
+        printf %s "$mark" | dd of="$run/log" bs=4096 oflag=seek_bytes seek="$cap" conv=notrunc 2>/dev/null ||
+            printf %s "$mark" | dd of="$run/log" bs=1 seek="$cap" conv=notrunc
+        echo $total >"$run/capped"
+    elif [ "$size" -gt $total ]; then cut_log $total
     fi
+}
+# cut_log BYTES: all that is beyond. What is printed between tail's last look and dd's cut is gone without a trace.
+cut_log() {
+    first "$run/cut"
+    if [ "$word" = - ]; then word=0; fi
+    echo $((word + size - $1)) >"$run/cut.new"
+    { if [ -r "$run/tail" ]; then cat "$run/tail"; fi; tail -c "+$(($1 + 1))" "$run/log"; } |
+        tail -c "$kept" >"$run/tail.new"
+    dd if=/dev/null of="$run/log" bs=1 seek="$1"
+    mv "$run/tail.new" "$run/tail"; mv "$run/cut.new" "$run/cut"
+}
+end_log() {
+    first "$run/cut"; cut=$word
+    if [ "$cut" = - ]; then return; fi
+    left=$((cut - $(wc -c <"$run/tail")))
+    { if [ $left -gt 0 ]; then echo "[gpucloud: $left bytes are left out here]"; fi; cat "$run/tail"; } >>"$run/log"
+    echo $(($(wc -c <"$run/log"))) >"$run/capped.new" && mv "$run/capped.new" "$run/capped"
+    rm -f "$run/tail" "$run/cut"
 }
 # A look is two forks: one a second, but ten while the log grows so fast that it would meet its cap in four.
 watch_log() {
-    size=0 pause=0.1 looks=10
-    while was=$size && sleep "$pause"; do
+    size=0 pause=0.1 looks=10 over=
+    trap over=1 TERM # a cut under way is finished
+    while was=$size; do
+        sleep "$pause" & wait $!
         born $$
-        if [ "$ticks" != "$me" ]; then break; fi
+        if [ -n "$over" ] || [ "$ticks" != "$me" ]; then break; fi
         hold_log
         if [ $((size + 4 * looks * (size - was))) -gt "$cap" ] && [ "$size" != "$was" ]; then pause=0.1 looks=10
         else pause=1 looks=1
         fi
-        if [ "$size" -gt "${total:-$size}" ]; then size=$total; fi
+        if [ "$size" -gt $total ]; then size=$total; fi
     done
 }
 watcher=
@@ -84,8 +106,9 @@ else
         exec script -qfec '\''eval "$GPUCLOUD_TTY_START"'\'' /dev/null' gpucloud-tty "$tty" "$terminal_py" 5>&-
     code=$?
 fi
-if [ -n "$watcher" ]; then kill "$watcher"; fi
+if [ -n "$watcher" ]; then kill "$watcher"; wait "$watcher"; fi
 hold_log
+end_log
 if ! printf %4096s '' >"$run/room.new"; then mv "$run/room" "$run/full"; fi
 rm -f "$run/room.new"
 date +%s 1<>"$run/ended"

@@ -197,7 +197,7 @@ def test_the_log_meets_its_cap_promptly(host):
         time.sleep(0.01)
     text, end = followed(host, spec)
     assert end.exit_code == 4 and text[:cap] == (b"x" * 999 + b"\n") * (cap // 1000)
-    assert b"has reached its cap" in text[cap:] and len(text) < cap + 200 and log.stat().st_size == len(text)
+    assert b"has reached its cap" in text[cap:] and len(text) < cap + 66_000 and log.stat().st_size == len(text)
     written_per_s = 2e7  # what such a loop prints at most, measured 10 to 20 MB/s
     assert most < cap + 1.5 * written_per_s
 

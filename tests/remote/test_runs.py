@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal as signals
 import subprocess
@@ -258,14 +259,18 @@ def test_interrupt_on_a_terminal(machine):
 
 
 def test_the_log_has_a_cap_and_the_job_goes_on(machine):
+    """What is beyond the cap is cut, and the last of it stands behind a line that says how much is missing."""
     text = "import time\nfor i in range(40):\n print('%09d' % i * 100)\n time.sleep(0.05)\nraise SystemExit(3)"
     spec = spec_of(words(text), log_cap_bytes=2000)
     log, end = finished(machine, spec)
     whole = "".join(f"{i:09d}" * 100 + "\n" for i in range(40)).encode()
-    assert log[:2000] == whole[:2000]
-    assert b"reached its cap of 2000 bytes" in log[2000:] and len(log) < 2200
+    assert log[:2000] == whole[:2000] and b"reached its cap of 2000 bytes" in log[2000:2100]
+    assert log[-901:] == whole[-901:]
+    told = re.search(rb"\n\[gpucloud: (\d+) bytes are left out here\]\n", log)
+    assert told and len(log) - told.end() == 2000
+    assert 0 <= len(whole) - 4000 - int(told[1]) <= 901 * 10  # a line printed while it is cut goes uncounted
     assert end.exit_code == 3
-    assert (machine.home / spec.run_dir / "log").stat().st_size == len(log)
+    assert (machine.home / spec.run_dir / "log").stat().st_size == len(log) == end.log_bytes
     assert followed(machine, spec, 1990)[0] == log[1990:]
 
 
