@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,7 +55,7 @@ def cost(words: Words = None) -> None:
 def _write(command: str, words: list[str]) -> None:
     rest, file, plot = _own_options(words)
     body = _told(command, rest)
-    report = _reports()[command](body, " ".join([command, *rest]))
+    report = _reports()[command](body, shlex.join([command, *rest]))
     if not report.rows:
         raise NothingFits(
             f"`gpucloud {command}` found nothing to show.", f"`gpucloud {command}` without options shows what there is."

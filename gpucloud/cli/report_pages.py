@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gpucloud.core.pricing import work_unit
 from gpucloud.render.report.charts import bars, cost_against_time, over_time, rent_or_own
-from gpucloud.render.report.page import Chart, Field, Filter, Report
+from gpucloud.render.report.page import Fact, Field, Filter, Report
 
 if TYPE_CHECKING:
     from gpucloud.catalog.history import PastPrice
@@ -16,36 +17,45 @@ PRICE = ("source", "observed_on", "price_kind", "status")
 SPEED = ("speed_basis", "speed_low", "speed_high", "speed_source")
 SERIES_SHOWN = 8
 
-OFFER_FIELDS = (
+FIRST_FIELDS = (
     Field("cloud", "Cloud"),
     Field("instance_type", "Instance type"),
     Field("accelerator", "GPU"),
     Field("accelerator_count", "Count", True),
     Field("gpu_memory_gib", "GiB/GPU", True),
-    Field("vcpus", "vCPUs", True),
-    Field("memory_gib", "RAM GiB", True),
+    Field("usd_per_hour", "USD/h", True, PRICE, form="rate"),
+    Field("usd_per_gpu_hour", "USD/GPU-h", True, PRICE, form="rate"),
+)
+LAST_FIELDS = (
     Field("region", "Region"),
     Field("zone", "Zone"),
     Field("market", "Market"),
-    Field("usd_per_hour", "USD/h", True, PRICE),
-    Field("usd_per_gpu_hour", "USD/GPU-h", True, PRICE),
+    Field("vcpus", "vCPUs", True),
+    Field("memory_gib", "RAM GiB", True),
     Field("observed_on", "Price of"),
-    Field("status", "Status"),
+    Field("age_days", number=True, name="age in days"),
+    Field("status", "Status", paper=False),
     Field("availability", name="availability"),
-    Field("provisionable", "Startable"),
+    Field("provisionable", "Startable", name="gpucloud can start it"),
     Field("price_kind", name="kind of price"),
     Field("arch", name="architecture"),
+    Field("flags", name="mind"),
     Field("source", name="source"),
 )
-SPEED_FIELDS = (
-    Field("speed", "Speed", True, SPEED),
-    Field("speed_unit", "Unit"),
-    Field("usd_per_unit_work", "USD for the work", True, (*PRICE, *SPEED)),
-    Field("speed_basis", name="speed is"),
-    Field("speed_low", number=True, name="80 % from"),
-    Field("speed_high", number=True, name="80 % to"),
-    Field("speed_source", name="source of the speed"),
-)
+
+
+def _speed_fields(unit: str) -> tuple[Field, ...]:
+    return (
+        Field("speed", "Speed", True, SPEED),
+        Field("speed_unit", "Unit"),
+        Field("usd_per_unit_work", f"USD per {unit}", True, (*PRICE, *SPEED), form="rate"),
+        Field("speed_basis", name="speed is"),
+        Field("speed_low", number=True, name="speed, 80 % from"),
+        Field("speed_high", number=True, name="speed, 80 % to"),
+        Field("speed_source", name="source of the speed"),
+    )
+
+
 OFFER_FILTERS = (
     Filter("cloud", "choice", "Cloud"),
     Filter("accelerator", "choice", "GPU"),
@@ -61,26 +71,52 @@ def of_compare(body: Json, words: str, history: Collection[PastPrice] = ()) -> R
     """The offers with prices by GPU, price of the work where a model was named, and earlier prices."""
     offers = [_offer(offer) for offer in body["offers"]]
     ranked = [offer for offer in offers if offer["status"] == "current" and offer["usd_per_hour"]]
+    unit = next((offer["work_unit"] for offer in offers if offer["work_unit"]), "unit of work")
     with_speed = any(offer["speed"] for offer in offers)
     told = (("name", "offer"), ("usd_per_gpu_hour", "USD/GPU-h"), ("observed_on", "price of"), ("source", "source"))
-    charts: list[Chart | None] = [
-        bars(ranked, "accelerator", "usd_per_gpu_hour", "The cheapest hour of each GPU", "USD per GPU and hour", told)
+    work = (("name", "offer"), ("usd_per_unit_work", "USD"), ("speed_basis", "speed"), ("source", "source"))
+    charts = [
+        bars(ranked, "accelerator", "usd_per_gpu_hour", "The cheapest hour of each GPU", "USD per GPU and hour", told),
+        bars(ranked, "label", "usd_per_unit_work", "The cheapest work", f"USD per {unit}", work)
+        if with_speed
+        else None,
+        over_time(_series(history, {offer["market"] for offer in offers})),
     ]
-    if with_speed:
-        told = (("name", "offer"), ("usd_per_unit_work", "USD"), ("speed_basis", "speed"), ("source", "source"))
-        unit = next((offer["work_unit"] for offer in offers if offer["work_unit"]), "unit of work")
-        charts.append(bars(ranked, "label", "usd_per_unit_work", "The cheapest work", f"USD for {unit}", told))
-    charts.append(over_time(_series(history)))
-    fields = (*OFFER_FIELDS, *(SPEED_FIELDS if with_speed else ()))
+    clouds = {offer["cloud"] for offer in offers}
     return Report(
         "GPU offers",
-        f"gpucloud {words}: {len(offers):,} offers.",
-        fields,
+        f"{_many(len(offers), 'offer')} of {_many(len(clouds), 'cloud')}.",
+        f"gpucloud {words}",
+        (*FIRST_FIELDS, *(_speed_fields(unit) if with_speed else ()), *LAST_FIELDS),
         offers,
         OFFER_FILTERS,
         [chart for chart in charts if chart],
+        _offer_facts(ranked, unit),
         sort="usd_per_hour",
     )
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def _offer_facts(ranked: Sequence[Json], unit: str) -> list[Fact]:
+    """The cheapest by machine, by GPU and by work, and the days of the prices."""
+    facts = []
+    for key, title, per in (
+        ("usd_per_hour", "Cheapest machine", "h"),
+        ("usd_per_gpu_hour", "Cheapest hour of a GPU", "GPU-h"),
+        ("usd_per_unit_work", "Cheapest work", unit),
+    ):
+        priced = [offer for offer in ranked if offer[key]]
+        if priced:
+            best = min(priced, key=lambda offer: offer[key])
+            cards = f"{best['accelerator_count']:g} x {best['accelerator']}, {best['name']}"
+            facts.append(Fact(title, f"{best[key]:,.4g} USD/{per}", f"{cards}; price of {best['observed_on']}"))
+    days = sorted(offer["observed_on"] for offer in ranked if offer["observed_on"])
+    if days:
+        facts.append(Fact("Newest price of", days[-1], f"the oldest among the ranked is of {days[0]}"))
+    return facts
 
 
 def _offer(offer: Json) -> dict[str, Any]:
@@ -99,11 +135,11 @@ def _offer(offer: Json) -> dict[str, Any]:
     }
 
 
-def _series(history: Collection[PastPrice]) -> list[dict[str, Any]]:
-    """The series with most changes, as rows for the chart."""
+def _series(history: Collection[PastPrice], markets: Collection[str]) -> list[dict[str, Any]]:
+    """The series of these markets with most changes, as rows for the chart."""
     by_series: dict[tuple[str, ...], list[PastPrice]] = {}
     for line in history:
-        if line.usd_per_hour is not None and line.status != "suspect":
+        if line.market in markets and line.usd_per_hour is not None and line.status != "suspect":
             by_series.setdefault(line.series, []).append(line)
     moved = [lines for lines in by_series.values() if len(lines) > 1]
     moved.sort(key=lambda lines: (lines[0].market != "on-demand", -len(lines), lines[0].series))
@@ -121,34 +157,39 @@ def _steps(lines: Sequence[PastPrice]) -> list[dict[str, Any]]:
 
 
 OPTION_TOLD = ("priced", "price_source", "speed_basis", "speed_source")
-OPTION_FIELDS = (
-    Field("rank", "Rank", True),
-    Field("kind", "Kind"),
-    Field("name", "Option"),
-    Field("accelerator", "GPU"),
-    Field("accelerator_count", "Count", True),
-    Field("nodes", "Nodes", True),
-    Field("region", "Region"),
-    Field("market", "Market"),
-    Field("hours", "Hours", True, (*OPTION_TOLD, "low_hours", "high_hours")),
-    Field("usd", "USD", True, (*OPTION_TOLD, "low_usd", "high_usd")),
-    Field("low_usd", "USD from", True),
-    Field("high_usd", "USD to", True),
-    Field("usd_per_hour", "USD/h", True, OPTION_TOLD),
-    Field("usd_per_unit_work", "USD for the unit", True, OPTION_TOLD),
-    Field("memory_verdict", "Memory"),
-    Field("pareto", "On the front"),
-    Field("break_even", "Pays above use", True),
-    Field("reasons", "Why"),
-    Field("warnings", "Mind"),
-    Field("command", "Command"),
-    Field("low_hours", number=True, name="hours from"),
-    Field("high_hours", number=True, name="hours to"),
-    Field("priced", name="price of"),
-    Field("price_source", name="source of the price"),
-    Field("speed_basis", name="speed is"),
-    Field("speed_source", name="source of the speed"),
-)
+
+
+def _option_fields(unit: str) -> tuple[Field, ...]:
+    return (
+        Field("rank", "Rank", True),
+        Field("kind", "Kind"),
+        Field("name", "Option"),
+        Field("accelerator", "GPU"),
+        Field("accelerator_count", "Count", True),
+        Field("nodes", "Nodes", True),
+        Field("hours", "Hours", True, (*OPTION_TOLD, "low_hours", "high_hours"), form="hours"),
+        Field("usd", "USD", True, (*OPTION_TOLD, "low_usd", "high_usd"), form="usd"),
+        Field("low_usd", "USD from", True, form="usd"),
+        Field("high_usd", "USD to", True, form="usd"),
+        Field("usd_per_hour", "USD/h", True, OPTION_TOLD, form="rate"),
+        Field("usd_per_unit_work", f"USD per {unit}", True, OPTION_TOLD, form="rate"),
+        Field("break_even", "Owning pays above", True, form="percent"),
+        Field("market", "Market"),
+        Field("region", "Region"),
+        Field("pareto", "On the front"),
+        Field("memory_verdict", "Memory"),
+        Field("reasons", "Why", paper=False),
+        Field("warnings", "Mind", paper=False),
+        Field("command", "Command", paper=False),
+        Field("low_hours", number=True, name="hours from", form="hours"),
+        Field("high_hours", number=True, name="hours to", form="hours"),
+        Field("priced", name="price of"),
+        Field("price_source", name="source of the price"),
+        Field("speed_basis", name="speed is"),
+        Field("speed_source", name="source of the speed"),
+    )
+
+
 OPTION_FILTERS = (
     Filter("kind", "choice", "Rent or own"),
     Filter("accelerator", "choice", "GPU"),
@@ -168,18 +209,69 @@ def of_recommend(body: Json, words: str) -> Report:
         bars(options, "name", "usd", "The cheapest ways", "USD for the whole work", told),
         rent_or_own(options),
     ]
-    advice = body.get("advice") or {}
-    notes = [str(value) for value in advice.values() if isinstance(value, str)] if isinstance(advice, Mapping) else []
+    notes = _advice(body["advice"]) if body.get("advice") else []
     return Report(
         "Rent or own",
-        f"gpucloud {words}: {len(options):,} options.",
-        OPTION_FIELDS,
+        f"{_many(len(options), 'option')} for {_work(body['work'])}.",
+        f"gpucloud {words}",
+        _option_fields(_unit(body["work"])),
         options,
         OPTION_FILTERS,
         [chart for chart in charts if chart],
+        _picks(body.get("picks") or {}, options),
         notes,
         sort="rank",
     )
+
+
+def _advice(advice: Json) -> list[str]:
+    rule = f"The rule of thumb for a {advice['profile']} ({advice['stage']}): {advice['rule']}"
+    return [rule, f"Here it is {advice['verdict']}: {advice['why']}."]
+
+
+def _work(work: Json) -> str:
+    """`115,305,030 samples with resnet50`."""
+    model = f" with {work['model']}" if work.get("model") else ""
+    return f"{work['amount']:,.10g} {work['unit']}{model}"
+
+
+def _unit(work: Json) -> str:
+    _, unit = work_unit(f"{work['unit']}/s") or (1.0, "unit of work")
+    return unit
+
+
+PICKS = (
+    ("cheapest", "Cheapest"),
+    ("fastest_within_budget", "Fastest within budget"),
+    ("startable_now", "Startable now"),
+)
+
+
+def _picks(picks: Json, options: Sequence[Json]) -> list[Fact]:
+    """What is recommended, each option once, and the machine that pays soonest."""
+    titles: dict[int, list[str]] = {}
+    for key, title in PICKS:
+        if picks.get(key):
+            titles.setdefault(picks[key]["rank"], []).append(title)
+    by_rank = {option["rank"]: option for option in options}
+    facts = [
+        Fact(" and ".join([names[0], *map(str.lower, names[1:])]), *_sum(by_rank[rank]))
+        for rank, names in titles.items()
+        if rank in by_rank
+    ]
+    pays = [option for option in options if option["break_even"] is not None and option["break_even"] <= 1]
+    if pays:
+        best = min(pays, key=lambda option: (option["break_even"], option["rank"]))
+        against = f"{best['name']}, against renting {best['own'].get('versus') or 'the same speed'}"
+        facts.append(Fact("Owning pays above", f"{best['break_even']:.0%} use", against))
+    return facts
+
+
+def _sum(option: Json) -> tuple[str, str]:
+    cards = f"{option['accelerator_count']:g} x {option['accelerator']}"
+    nodes = f", {option['nodes']} nodes" if option["nodes"] > 1 else ""
+    interval = f"80 % between {option['low_usd']:,.2f} and {option['high_usd']:,.2f} USD"
+    return f"{option['usd']:,.2f} USD in {option['hours']:,.3g} h", f"{option['name']} ({cards}{nodes}); {interval}"
 
 
 def _option(option: Json) -> dict[str, Any]:
@@ -204,25 +296,38 @@ def _option(option: Json) -> dict[str, Any]:
 COST_FIELDS = (
     Field("deployment", "Deployment"),
     Field("run", "Run"),
-    Field("kind", "Kind"),
-    Field("hours", "Hours", True),
-    Field("usd_per_hour", "USD/h", True, ("price_observed_on",)),
-    Field("usd", "USD", True, ("price_observed_on",)),
+    Field("kind", "What"),
+    Field("hours", "Hours", True, form="hours"),
+    Field("usd_per_hour", "USD/h", True, ("price_observed_on",), form="rate"),
+    Field("usd", "USD", True, ("price_observed_on",), form="usd"),
     Field("price_observed_on", "Price of", name="price of"),
 )
+SPENT_TOLD = (("deployment", "deployment"), ("usd", "USD"))
 
 
 def of_cost(body: Json, words: str) -> Report:
     """What was spent, by deployment."""
     items = list(body["items"])
+    rows: list[dict[str, Any]] = [
+        {"deployment": name, "usd": round(usd, 6)} for name, usd in spent_by_deployment(items).items()
+    ]
+    chart = bars(rows, "deployment", "usd", "Spent by deployment", "USD", SPENT_TOLD)
+    total = "unknown, a price is missing" if body["total_usd"] is None else f"{body['total_usd']:,.2f} USD"
+    filters = (Filter("deployment", "choice", "Deployment"), Filter("kind", "choice", "What"))
+    facts = [Fact("Spent in all", total)]
+    if len(rows) > 1:
+        dearest = max(rows, key=lambda row: row["usd"])
+        facts.append(Fact("Dearest deployment", f"{dearest['usd']:,.2f} USD", str(dearest["deployment"])))
+    about = f"{_many(len(rows), 'deployment')}, {_many(len(items), 'line')}."
+    charts = [chart] if chart else []
+    return Report(
+        "What was spent", about, f"gpucloud {words}", COST_FIELDS, items, filters, charts, facts, sort="deployment"
+    )
+
+
+def spent_by_deployment(items: Sequence[Json]) -> dict[str, float]:
+    """USD by deployment; what has no price counts nothing."""
     sums: dict[str, float] = {}
     for item in items:
         sums[item["deployment"]] = sums.get(item["deployment"], 0.0) + (item["usd"] or 0.0)
-    rows = [{"deployment": name, "usd": round(usd, 6)} for name, usd in sums.items()]
-    chart = bars(
-        rows, "deployment", "usd", "Spent by deployment", "USD", (("deployment", "deployment"), ("usd", "USD"))
-    )
-    total = "unknown" if body["total_usd"] is None else f"{body['total_usd']:,.2f} USD"
-    filters = (Filter("deployment", "choice", "Deployment"), Filter("kind", "choice", "Kind"))
-    about = f"gpucloud {words}: {total} in total."
-    return Report("What was spent", about, COST_FIELDS, items, filters, [chart] if chart else [], sort="deployment")
+    return sums

@@ -13,27 +13,35 @@
   let sort = { key: data.sort || null, down: false };
   const wishes = new Map();
 
+  const fixed = (least, most) => new Intl.NumberFormat("en-US", { minimumFractionDigits: least, maximumFractionDigits: most });
   const digits = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4 });
+  const percent = new Intl.NumberFormat("en-US", { style: "percent", maximumFractionDigits: 1 });
+  const two = fixed(2, 2), three = fixed(3, 3);
+  const small = (form, bound) => (cell) => (cell && Math.abs(cell) < bound ? digits : form).format(cell);
+  const forms = { rate: small(three, 0.01), usd: small(two, 0.01), hours: small(two, 0.1), percent: (cell) => percent.format(cell) };
   const written = (column, row) => {
     const cell = value(column, row);
     if (cell === null || cell === undefined) return "";
     if (typeof cell === "boolean") return cell ? "yes" : "no";
-    return typeof cell === "number" ? digits.format(cell) : String(cell);
+    return typeof cell === "number" ? (forms[column.form] || digits.format)(cell) : String(cell);
   };
 
   // ---- table
 
+  const looks = (column) => [column.number ? "number" : "", column.paper ? "" : "noprint"].join(" ").trim();
   const headRow = document.createElement("tr");
   for (const column of shown) {
     const cell = document.createElement("th");
     cell.scope = "col";
-    cell.className = column.number ? "number" : "";
+    cell.className = looks(column);
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = column.title;
+    button.title = `Sort by ${column.title}`;
     button.addEventListener("click", () => {
       sort = { key: column.key, down: sort.key === column.key && !sort.down };
       arrange();
+      remember();
     });
     cell.append(button);
     headRow.append(cell);
@@ -63,13 +71,16 @@
     const tests = [...wishes.values()];
     order = [];
     for (let row = 0; row < size; row++) if (tests.every((test) => test(row))) order.push(row);
+    if (picked >= 0 && !tests.every((test) => test(picked))) pick(-1);
     const column = byKey.get(sort.key);
     if (column) order.sort(compare(column, sort.down));
     for (const one of shown) {
       one.head.setAttribute("aria-sort", one.key === sort.key ? (sort.down ? "descending" : "ascending") : "none");
     }
     const all = size === order.length ? "" : ` of ${size.toLocaleString("en-US")}`;
-    document.getElementById("count").textContent = `${order.length.toLocaleString("en-US")}${all} rows`;
+    document.getElementById("count").textContent = `${order.length.toLocaleString("en-US")}${all} ${size === 1 ? "row" : "rows"}`;
+    document.getElementById("none").hidden = order.length > 0;
+    document.getElementById("more").textContent = order.length > PRINTED ? `The first ${PRINTED.toLocaleString("en-US")} of these rows are printed; the file holds all.` : "";
     frame.querySelector("table").setAttribute("aria-rowcount", order.length + 1);
     drawn = "";
     draw();
@@ -102,9 +113,11 @@
   const line = (row, at) => {
     const made = document.createElement("tr");
     made.setAttribute("aria-rowindex", at + 2);
+    if (row === picked) made.className = "picked";
+    made.addEventListener("click", () => pick(at));
     for (const column of shown) {
       const cell = document.createElement("td");
-      cell.className = column.number ? "number" : "";
+      cell.className = looks(column);
       cell.textContent = written(column, row);
       const told = column.told ? column.told.map((key) => [byKey.get(key), row]).filter(([one]) => one) : [];
       const words = told.map(([one]) => [one.name, written(one, row)]).filter(([, word]) => word);
@@ -113,6 +126,40 @@
     }
     return made;
   };
+
+  // ---- one row with all that is known of it: by a click, or by the arrow keys
+
+  const details = document.getElementById("details"), about = details.querySelector("dl");
+  let picked = -1;
+  const pick = (at) => {
+    picked = at < 0 ? -1 : order[at];
+    const terms = picked < 0 ? [] : columns.map((column) => term(column, picked)).filter((one) => one);
+    about.replaceChildren(...terms.filter((one) => !one.className), ...terms.filter((one) => one.className));
+    details.hidden = picked < 0;
+    drawn = "";
+    draw();
+  };
+  const term = (column, row) => {
+    const words = written(column, row);
+    if (!words) return null;
+    const made = document.createElement("div"), name = document.createElement("dt"), said = document.createElement("dd");
+    name.textContent = column.name.charAt(0).toUpperCase() + column.name.slice(1);
+    said.textContent = words;
+    if (words.length > 50) made.className = "long";
+    made.append(name, said);
+    return made;
+  };
+  document.getElementById("close").addEventListener("click", () => { pick(-1); frame.focus(); });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && picked >= 0) pick(-1); });
+  frame.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step || event.target !== frame || !order.length) return;
+    event.preventDefault();
+    const at = Math.max(0, Math.min(order.length - 1, order.indexOf(picked) + step));
+    const top = at * ROW_PX, room = frame.clientHeight - 2 * ROW_PX;
+    frame.scrollTop = Math.max(top - room, Math.min(frame.scrollTop, top));
+    pick(at);
+  });
   frame.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
   window.addEventListener("resize", () => requestAnimationFrame(draw));
   window.addEventListener("beforeprint", () => { printing = true; drawn = ""; draw(); });
@@ -130,6 +177,37 @@
     filters.append(label);
     return control;
   };
+  const applies = [];
+  const hear = (control, when, apply) => {
+    applies.push(apply);
+    control.addEventListener(when, () => {
+      apply();
+      frame.scrollTop = 0;
+      arrange();
+      remember();
+    });
+  };
+  // The address keeps filters and order, so that a bookmark or a link shows the same rows.
+  const standing = sort;
+  const remember = () => {
+    const kept = new URLSearchParams();
+    for (const control of filters.elements) if (control.value && control.value !== "\u0000") kept.set(control.name, control.value);
+    if (sort.key !== standing.key || sort.down) kept.set("sort", (sort.down ? "-" : "") + sort.key);
+    history.replaceState(null, "", `#${kept}`);
+  };
+  const recall = () => {
+    const kept = new URLSearchParams(location.hash.slice(1));
+    for (const control of filters.elements) {
+      const words = kept.get(control.name);
+      control.value = words ?? (control.options ? "\u0000" : "");
+      if (control.options && control.selectedIndex < 0) control.value = "\u0000";
+    }
+    const by = kept.get("sort") || "";
+    sort = byKey.has(by.replace(/^-/, "")) ? { key: by.replace(/^-/, ""), down: by.startsWith("-") } : standing;
+    applies.forEach((apply) => apply());
+    arrange();
+  };
+  window.addEventListener("hashchange", () => { if (location.hash !== "#rows") recall(); });
   for (const filter of data.filters) {
     const column = byKey.get(filter.key);
     if (!column) continue;
@@ -139,36 +217,37 @@
       const words = [...new Set(column.cells.map((cell) => (column.words ? column.words[cell] : String(cell))))];
       select.append(new Option("all", "\u0000"));
       for (const word of words.filter((word) => word !== null && word !== "").sort()) select.append(new Option(word, word));
-      labelled(filter.title, select).addEventListener("change", () => {
+      const apply = () => {
         const wanted = select.value;
         wishes.delete(filter.key + filter.kind);
         if (wanted !== "\u0000") wishes.set(filter.key + filter.kind, (row) => String(value(column, row)) === wanted);
-        frame.scrollTop = 0;
-        arrange();
-      });
+      };
+      hear(labelled(filter.title, select), "change", apply);
     } else {
       const input = document.createElement("input");
       input.type = "number";
       input.name = `${filter.key}-${filter.kind}`;
       input.min = "0";
       input.step = "any";
-      labelled(filter.title, input).addEventListener("input", () => {
+      const apply = () => {
         const bound = parseFloat(input.value);
         wishes.delete(filter.key + filter.kind);
         if (!Number.isNaN(bound)) {
           const good = filter.kind === "least" ? (cell) => cell >= bound : (cell) => cell <= bound;
           wishes.set(filter.key + filter.kind, (row) => value(column, row) !== null && good(value(column, row)));
         }
-        frame.scrollTop = 0;
-        arrange();
-      });
+      };
+      hear(labelled(filter.title, input), "input", apply);
     }
   }
   document.getElementById("reset").addEventListener("click", () => {
     filters.reset();
     wishes.clear();
     arrange();
+    remember();
   });
+  document.getElementById("reset").hidden = !data.filters.length;
+  filters.hidden = !data.filters.length;
 
   // ---- CSV: the rows that pass the filters, in their order, exact figures
 
@@ -205,11 +284,10 @@
     setTimeout(() => (button.textContent = "Copy as CSV"), 2000);
   });
 
-  arrange();
+  recall();
 
-  // ---- charts
+  // ---- charts; their inks are in the style sheet, so that dark, light and paper need no drawing again
 
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const place = document.getElementById("charts");
   const draws = data.charts.map((chart) => {
     const figure = document.createElement("figure");
@@ -226,19 +304,16 @@
     figure.append(caption, inside);
     place.append(figure);
     return async () => {
-      const ink = dark.matches ? "#e6edf3" : "#1b1f24", line = dark.matches ? "#3d444d" : "#c9d1d9";
       const config = {
-        background: "transparent", font: "system-ui, sans-serif",
-        axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line },
-        legend: { labelColor: ink, titleColor: ink }, title: { color: ink }, view: { stroke: line }, text: { color: ink },
+        background: "transparent", font: "system-ui, sans-serif", view: { stroke: null },
+        axis: { labelFontSize: 11, titleFontSize: 12, titleFontWeight: "normal", labelOverlap: "greedy", titlePadding: 8 },
+        legend: { labelFontSize: 11, symbolOpacity: 1 }, numberFormat: ",.4~g",
       };
-      const made = await vegaEmbed(inside, { ...chart.spec, description: chart.title }, {
+      const made = await vegaEmbed(inside, { ...chart.spec, description: `${chart.title}. ${chart.said}` }, {
         actions: false, renderer: "svg", config, tooltip: true, ast: false,
       });
       chart.view = made.view;
     };
   });
-  const redraw = () => Promise.all(draws.map((one) => one()));
-  dark.addEventListener("change", redraw);
-  window.gpucloudReady = redraw().then(() => document.body.setAttribute("data-ready", "yes"));
+  window.gpucloudReady = Promise.all(draws.map((one) => one())).then(() => document.body.setAttribute("data-ready", "yes"));
 })();

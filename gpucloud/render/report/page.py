@@ -11,13 +11,19 @@ from typing import Any, NamedTuple
 
 
 class Field(NamedTuple):
-    """A column of the page. No title: not shown, but part of the CSV. `told` are the keys that a hover shows."""
+    """A column of the page. No title: not in the table, but in a row's details and in the CSV.
+
+    `told` are the keys that a hover shows. `form` is how a number is written: `rate` (USD/h), `usd`, `hours`,
+    `percent`, or plain. `paper` says whether the column is printed.
+    """
 
     key: str
     title: str = ""
     number: bool = False
     told: tuple[str, ...] = ()
-    name: str = ""  # what a hover calls it
+    name: str = ""  # what a hover and the details call it
+    form: str = ""
+    paper: bool = True
 
 
 class Filter(NamedTuple):
@@ -26,6 +32,14 @@ class Filter(NamedTuple):
     key: str
     kind: str
     title: str
+
+
+class Fact(NamedTuple):
+    """A figure on top of the page: what it is, the figure, and a sentence below it."""
+
+    title: str
+    figure: str
+    said: str = ""
 
 
 class Chart(NamedTuple):
@@ -42,10 +56,12 @@ class Report:
 
     title: str
     about: str
+    command: str
     fields: Sequence[Field]
     rows: Sequence[Mapping[str, Any]]
     filters: Sequence[Filter] = ()
     charts: Sequence[Chart] = ()
+    facts: Sequence[Fact] = ()
     notes: Sequence[str] = ()
     sort: str = ""
 
@@ -55,6 +71,8 @@ def page(report: Report, library: str, folder: Path, *, version: str, day: str) 
     parts = {
         "TITLE": html.escape(report.title),
         "ABOUT": html.escape(report.about),
+        "COMMAND": html.escape(report.command),
+        "FACTS": _facts(report.facts),
         "NOTES": _notes(report.notes),
         "VERSION": html.escape(version),
         "DAY": html.escape(day),
@@ -66,6 +84,13 @@ def page(report: Report, library: str, folder: Path, *, version: str, day: str) 
     text = (folder / "page.html").read_text(encoding="utf-8")
     pieces = text.split("%%")  # every second piece is a name: what is put in is never looked at again
     return "".join(parts[piece] if number % 2 else piece for number, piece in enumerate(pieces))
+
+
+def _facts(facts: Sequence[Fact]) -> str:
+    if not facts:
+        return ""
+    items = "".join("<div><dt>{}</dt><dd><b>{}</b> {}</dd></div>".format(*map(html.escape, fact)) for fact in facts)
+    return f'<dl class="facts">{items}</dl>'
 
 
 def _notes(notes: Sequence[str]) -> str:
@@ -89,6 +114,8 @@ def _column(field: Field, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The cells of a column; words that repeat are stored once."""
     about = {**field._asdict(), "told": list(field.told), "name": field.name or field.title or field.key}
     cells = [row.get(field.key) for row in rows]
+    if all(cell in (None, "", [], ()) for cell in cells):
+        about["title"] = ""  # a column of nothing takes no room in the table
     if field.number:
         return {**about, "cells": cells}
     words: dict[Any, int] = {}
