@@ -40,8 +40,14 @@ def introduce(ctx: Context, deployment: Deployment) -> None:
         others = [other.private_ip for other in machines if other.id != machine.id and other.private_ip]
         return readiness.introduce(machine, deployment.id, others)
 
-    if any(answer.error for answer in at_once(tell, machines, ctx.waits.cloud)):
+    answers = at_once(tell, machines, ctx.waits.cloud)
+    if any(answer.error for answer in answers):
         ctx.narrate("Not every node could be told of the others: idleness will not end this deployment.")
+    elif any(answer.value is False for answer in answers):
+        ctx.narrate(
+            "Not every node can tell the others that it is idle (that takes a living guard, python3 and bash): "
+            "idleness will not end this deployment, its deadline will."
+        )
 
 
 def guarded_inside(ctx: Context, deployment: Deployment, kind: str = "in_machine_deadline") -> list[Resource]:

@@ -18,7 +18,10 @@ def set_deadline(transport: Transport, deployment_id: str, deadline_epoch_s: flo
 
 
 def set_peers(transport: Transport, deployment_id: str, addresses: Sequence[str]) -> bool:
-    """Tell a node the private addresses of the others; until then none of them ends for idleness."""
+    """Tell a node the private addresses of the others; until then none of them ends for idleness.
+
+    False where no guard lives, or where it cannot tell the others (which takes python3 and bash).
+    """
     return _write(transport, deployment_id, "peers", "\n".join(addresses))
 
 

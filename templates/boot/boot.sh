@@ -219,6 +219,8 @@ busy() {
     [ "$passed" -lt 1 ] || [ $((disk - was_disk)) -ge $((2048 * passed)) ] ||
         [ $((net - was_net)) -ge $((32768 * passed)) ]
 }
+# ask ADDRESS: what that node shows, without headers (HTTP/0.9)
+ask() { timeout 5 bash -c 'exec 3<>/dev/tcp/$0/$1&&printf "GET /last\n\n">&3&&tail -n1<&3' "$1" $port; }
 # others_idle: every other node has been idle for the whole window too, and has looked just now. One that cannot be
 # asked counts as busy, unless it has said that it ends.
 port=7077
@@ -226,7 +228,7 @@ others_idle() {
     asked=1
     for peer in $(cat "$base/peers"); do
         asked=$((asked + 1))
-        said=$(curl -sf -m 5 "http://$peer:$port/last")
+        said=$(ask "$peer")
         if [ "$said" = ending ]; then : >"$run/ending-$peer"; fi
         if [ -e "$run/ending-$peer" ]; then continue; fi
         seen=${said#* } since=${said% *}

@@ -396,7 +396,7 @@ def shown_idle_s(b):
     return int(seen) - int(last)
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
 def test_nodes_end_together_or_not_at_all(tmp_path):
     """One at work keeps the others; before they know each other, none ends; the first that ends says so."""
     with (

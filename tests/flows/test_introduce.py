@@ -13,12 +13,13 @@ class Introducing(FakeReadiness):
     """A readiness that notes who was told what; some ranks cannot be told."""
 
     told: dict[int, list[str]] = field(default_factory=dict)
+    mute: tuple[int, ...] = ()  # told, but without a way to tell the others
 
     def introduce(self, resource, deployment_id, peers):
         if resource.rank in self.deaf:
             raise Unreachable("connection refused.")
         self.told[resource.rank] = list(peers)
-        return True
+        return resource.rank not in self.mute
 
 
 class WithAddresses(ReachableFake):
@@ -53,6 +54,11 @@ def test_a_node_that_cannot_be_told_does_not_spoil_the_launch(stage):
     deployment = prepared(stage, deaf=(1,)).up(nodes=2)
     assert deployment.state == "ready"
     assert any("idleness will not end" in said for said in stage.said)
+
+
+def test_a_node_that_cannot_speak_is_said(stage):
+    assert prepared(stage, mute=(1,)).up(nodes=2).state == "ready"
+    assert any("idleness will not end this deployment, its deadline will" in said for said in stage.said)
 
 
 def test_without_an_idle_guard_nobody_is_told(stage):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import socket
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from gpucloud.core.boot import MAX_BYTES, BootFacts, boot_script
 from gpucloud.core.errors import GpucloudError, UsageError
 from gpucloud.providers.boot import boot_data, ssh_port, whole_template
 from gpucloud.providers.site import Site
+from tests.machines import until
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 TOKEN = "0123456789abcdef" * 4
@@ -66,6 +69,47 @@ def test_the_longest_names_with_an_ending_still_fit():
     facts = replace(FACTS, deployment_id=deployment, instance_id=f"{deployment}-12-15", ending=own, nodes=16)
     key = f"ssh-ed25519 {'A' * 68} gpucloud"
     assert len(boot_data(SITE, replace(facts, public_key=key, user="u" * 32), cloud_init=True).encode()) <= 12 * 1024
+
+
+def test_nodes_hear_each_other_with_python3_and_bash_alone(tmp_path):
+    """The script's own `serve` and `ask`, where nothing but what they need is on the PATH: no curl."""
+    words = {"python3": sys.executable, **{name: shutil.which(name) for name in ("bash", "timeout", "tail")}}
+    if not all(words.values()):
+        pytest.skip("no bash, timeout or tail")
+    text = boot_data(SITE, replace(FACTS, nodes=2))
+    begin, end = text.index("\nask() {"), text.index("\nserve() {")
+    verbs = text[begin : text.index("\n", begin + 1)] + text[end : text.index("\n", end + 1)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shown = tmp_path / "shown" / "last"
+    shown.parent.mkdir()
+    shown.write_text("12 34\n")
+
+    def shell(line, *names):
+        place = tmp_path / line.split()[0]
+        place.mkdir(exist_ok=True)
+        for name in names:
+            (place / name).write_text(f'#!/bin/sh\nexec {shlex.quote(words[name])} "$@"\n')
+            (place / name).chmod(0o755)
+        head = f"run={shlex.quote(str(tmp_path))} port={port} GPUCLOUD_BOOT_ADDRESS=127.0.0.1"
+        script = ["/bin/sh", "-c", f"{head}\n{verbs}\n{line}"]
+        quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        return subprocess.Popen(script, env={"PATH": str(place)}, **quiet)
+
+    def asked():
+        return shell("ask 127.0.0.1", "bash", "timeout", "tail").communicate(timeout=60)[0]
+
+    serving = shell("serve", "python3")
+    try:
+        until(lambda: asked() == "12 34\n")
+        assert asked() == "12 34\n"
+        shown.unlink()
+        assert asked().strip() in ("", "</html>")  # nothing that `others_idle` takes for numbers
+    finally:
+        serving.kill()
+        serving.communicate()
+    assert asked() == ""  # nobody there
 
 
 def test_too_much_is_our_bug():
