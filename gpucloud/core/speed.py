@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import exp, hypot, log, sqrt
 from statistics import median
 
-from gpucloud.core.multi_gpu import ALONE, Efficiency, MultiGpu
+from gpucloud.core.multi_gpu import ALONE, Efficiency, MultiGpu, Step
 from gpucloud.core.offers import Accelerator
 from gpucloud.core.predict import Predictor
 from gpucloud.core.roofline import precision_class
@@ -60,11 +60,18 @@ class Speeds:
     """One model in one precision class, ready to be asked about any machine."""
 
     def __init__(
-        self, rows: Sequence[Benchmark], cards: Mapping[str, Accelerator], precision: str | None = None
+        self,
+        rows: Sequence[Benchmark],
+        cards: Mapping[str, Accelerator],
+        precision: str | None = None,
+        parameters: float | None = None,
     ) -> None:
-        """`rows` are those of one model; without a precision the class people train with today is taken."""
+        """`rows` are those of one model; without a precision the class people train with today is taken.
+
+        With `parameters`, what several nodes lose follows from the gradients that they send.
+        """
         usable = [row for row in usable_rates(rows) if row.accelerator in cards]
-        self.cards = cards
+        self.cards, self.parameters = cards, parameters
         self.precision = precision_class(precision) if precision else _first_class(usable)
         chosen = [row for row in usable if precision_class(row.precision) == self.precision]
         self.unit = _unit(chosen)
@@ -82,12 +89,29 @@ class Speeds:
 
     def of(self, card: str, count: float = 1.0, nodes: int = 1, link: str = "", fabric: str = "") -> Speed | None:
         """`nodes` machines with `count` GPUs each; None when neither rows nor specs allow an answer."""
-        across = self.multi_gpu.across(nodes, fabric)
         one = self._measured(card, count) or self._scaled(card, count, link)
         if one is None or nodes == 1:
             return one
+        across = self.multi_gpu.across(nodes, fabric, self._step(card, one.value / count))
         words = f"{nodes} nodes keep {across.share:.0%} ({across.source})"
         return one.times(nodes * across.share, across.width, words, "predicted")
+
+    def _step(self, card: str, rate_per_gpu: float) -> Step | None:
+        """A step of the batch that was measured on that card, else of one that fills its memory as on the others.
+
+        None where the size of model or batch is not known.
+        """
+        if self.unit != "samples/s" or not self.parameters:
+            return None
+        batches = [(row.accelerator, row.batch_size) for row in self.rows if row.batch_size]
+        own = [batch for name, batch in batches if name == card]
+        room = self._gib(card)
+        filled = [batch / gib * room for name, batch in batches if (gib := self._gib(name)) and room]
+        usual = own or filled
+        return Step(median(usual) / rate_per_gpu, self.parameters) if usual else None
+
+    def _gib(self, card: str) -> float:
+        return (self.cards[card].memory_gib or 0.0) if card in self.cards else 0.0
 
     def _measured(self, card: str, count: float) -> Speed | None:
         """The row of the series nearest to the reference, as it is; from a far one brought to scale, `predicted`."""

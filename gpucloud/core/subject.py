@@ -113,7 +113,7 @@ class Resolver:
 
     def _speeds(self, wanted: Wanted, described: Mapping[str, Any]) -> tuple[Speeds, float, float, str]:
         if wanted.model:
-            speeds = Speeds(self.rows(wanted.model), self.cards, wanted.precision)
+            speeds = Speeds(self.rows(wanted.model), self.cards, wanted.precision, described.get("parameters"))
             if speeds.known:
                 return speeds, 1.0, 0.0, ""
         flops = _flops_per_unit(wanted, described)

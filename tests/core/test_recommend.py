@@ -14,7 +14,7 @@ from gpucloud.core.choose import Limits
 from gpucloud.core.desk import Market, Wishes
 from gpucloud.core.errors import UsageError
 from gpucloud.core.extras import Besides
-from gpucloud.core.multi_gpu import MultiGpu
+from gpucloud.core.multi_gpu import MultiGpu, Step
 from gpucloud.core.offers import Accelerator, Offer
 from gpucloud.core.owning import System, Terms, ownership
 from gpucloud.core.recommend import recommend
@@ -416,6 +416,20 @@ def test_a_profiles_rule_is_tested_by_the_numbers():
         rules.check(None, "sleeping")
 
 
+def test_the_step_of_a_card_that_nobody_measured_fills_its_memory_like_the_others():
+    rows = [
+        replace(vision(name, rate), batch_size=batch)
+        for name, rate, batch in (("A100", 1600.0, 320), ("V100", 800.0, 64))
+    ]
+    plain, sized = (Speeds(rows, CARDS, parameters=size) for size in (None, 25e6))
+    assert plain.of("T4", 1, 4).way.endswith("(ordinary network, median of models)")
+    one, four = sized.of("T4").value, sized.of("T4", 1, 4)
+    step_s = 16 * 4 / one  # four samples for each GiB
+    transfer_s = 1.5 * 0.1 / 0.92
+    assert four.value == pytest.approx(4 * one * step_s / (step_s + transfer_s - 0.34 * step_s))
+    assert "0.1 GB of gradients after steps of" in four.way
+
+
 def test_efficiency_is_measured_then_by_link_then_by_the_median():
     known = MultiGpu([row for row in ROWS if row.model == "resnet50"])
     assert known.inside(8, "nvswitch").share == pytest.approx(12000 / 8 / 1600)
@@ -427,6 +441,22 @@ def test_efficiency_is_measured_then_by_link_then_by_the_median():
     assert [round(unknown.across(n).share, 2) for n in (2, 4, 8)] == [0.46, 0.32, 0.26]
     assert unknown.across(16).share < 0.26 < unknown.across(6).share < 0.32
     assert unknown.across(32, "infiniband").share > 0.85
+    # 100 MB of gradients twice over 0.92 GB/s at 2 x (n-1)/n, of which a third of each step hides 0.034 s
+    waiting = [unknown.across(n, "", Step(0.1, 25e6)).share for n in (2, 8, 64)]
+    assert waiting[0] == pytest.approx(0.1 / (0.1 + 0.1 / 0.92 - 0.034))
+    assert waiting[1] == pytest.approx(0.1 / (0.1 + 1.75 * 0.1 / 0.92 - 0.034)) and waiting == sorted(waiting)[::-1]
+    # steps a second on one server, and what 2, 4 and 8 of them kept, as Gavel measured (ResNet-50 and ResNet-18)
+    for rate, parameters, kept in (
+        (7.7873, 25.6e6, (0.576, 0.412, 0.366)),  # V100, batch 32
+        (2.4968, 25.6e6, (0.868, 0.752, 0.698)),  # V100, batch 128
+        (1.2366, 25.6e6, (1.0, 1.0, 1.0)),  # K80, batch 32
+        (32.353, 11.2e6, (0.546, 0.314, 0.249)),  # V100, batch 16
+    ):
+        shares = [unknown.across(nodes, "", Step(1 / rate, parameters)).share for nodes in (2, 4, 8)]
+        assert shares == pytest.approx(kept, rel=0.3)
+    assert unknown.across(8, "", Step(10.0, 25e6)).share == unknown.across(8, "infiniband").share  # all is hidden
+    assert unknown.across(8, "", Step(0.1, 340e6)).share < 0.05  # short ones of a large model do not
+    assert unknown.across(32, "infiniband", Step(0.1, 25e6)) == unknown.across(32, "infiniband")
 
 
 @given(st.integers(2, 64), st.sampled_from(("nvswitch", "pcie", "")), st.sampled_from(("", "efa")))
