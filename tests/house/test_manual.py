@@ -225,3 +225,11 @@ def test_what_is_said_of_other_tools_has_a_source_with_its_date():
     listed = {target for target in LINK.findall(read) if "://" in target}
     assert cited == listed
     assert re.search(r"All on 20\d\d-\d\d-\d\d", read)
+
+
+def test_every_library_that_is_installed_has_its_reason():
+    wanted = re.findall(r'"([A-Za-z][\w.-]*)(?:\[[\w,]+\])?>=', (ROOT / "pyproject.toml").read_text())
+    assert len(wanted) > 20
+    reasons = (DOCS / "decisions" / "libraries.md").read_text()
+    words = {name.removeprefix("azure-mgmt") if name != "azure-mgmt-compute" else name for name in wanted}
+    assert {name for name in words if not name.startswith("types-") and name not in reasons} == set()
