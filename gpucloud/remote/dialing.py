@@ -19,6 +19,7 @@ from gpucloud.core.errors import HostKeyError, Unreachable
 from gpucloud.remote.keys import FINGERPRINT, fingerprint_of, load, parse_line, users_keys
 from gpucloud.remote.sockets import KEEPALIVE_S, open_socket
 
+REFUSED_S = 2.0  # an own machine does not boot: where nothing listens for so long, nothing will
 STEP_S = 10.0  # longest wait for one TCP connection, banner, key exchange or answer
 RSA_TYPES = ("rsa-sha2-512", "rsa-sha2-256")
 ECDSA_TYPES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
@@ -54,7 +55,8 @@ class Retry:
     """Tries until a deadline, a little slower each time; remembers the last reason."""
 
     def __init__(self, endpoint: Endpoint, deadline_s: float) -> None:
-        self._endpoint, self._ends = endpoint, time.monotonic() + deadline_s
+        self._endpoint, self._began = endpoint, time.monotonic()
+        self._ends = self._began + deadline_s
         self._reason: Exception | None = None
 
     def __iter__(self) -> Iterator[float]:
@@ -78,6 +80,8 @@ class Retry:
         except (paramiko.SSHException, EOFError, OSError) as error:
             if self._reason is None or not isinstance(error, TimeoutError) or time.monotonic() < self._ends:
                 self._reason = error  # that the last try ran out of our own time tells less than what came before
+            if self._endpoint.agent and isinstance(error, ConnectionRefusedError):
+                self._ends = min(self._ends, self._began + REFUSED_S)
 
     def unreachable(self) -> Unreachable:
         """The error when the time is over."""

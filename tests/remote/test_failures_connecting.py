@@ -15,7 +15,7 @@ import pytest
 
 from gpucloud.core.errors import HostKeyError, Unreachable
 from gpucloud.remote import connection as connections
-from gpucloud.remote import keys
+from gpucloud.remote import dialing, keys
 from gpucloud.remote.connection import connect
 from gpucloud.remote.runs import RunSpec, follow, start
 from gpucloud.remote.sync import push
@@ -76,10 +76,12 @@ def test_a_host_that_is_down(sshd):
     assert "no answer" in error.message and "allow" in error.hint
 
 
-def test_a_port_that_is_closed(tmp_path):
+def test_a_port_that_is_closed(tmp_path, monkeypatch):
     with openssh_server(tmp_path) as server:
         server.stop()
         error = refusal(Unreachable, server.endpoint, 0.3)
+        monkeypatch.setattr(dialing, "REFUSED_S", 0.2)
+        refusal(Unreachable, replace(server.endpoint, agent=True), 3600)  # an own machine does not boot
     assert "connection refused" in error.message and "Is the machine up" in error.hint
 
 

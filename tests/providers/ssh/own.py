@@ -109,7 +109,8 @@ def own_machines(
         try:
             yield own
             if any(server.daemon.poll() is None for server in servers.values()):
-                own.start("down", "--all", "--yes", GPUCLOUD_WAIT_SILENT="1").communicate(timeout=60)
+                soon = {"GPUCLOUD_WAIT_SILENT": "1", "GPUCLOUD_WAIT_DESTROY": "2"}  # one of them may be down
+                own.start("down", "--all", "--yes", **soon).communicate(timeout=60)
         finally:
             for server in servers.values():
                 end_watchers(server.home)
