@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,20 +21,26 @@ from gpucloud.cli.outside import home
 from gpucloud.core.errors import NothingFits, UsageError
 
 if TYPE_CHECKING:
+    from gpucloud.catalog.history import PastPrice
     from gpucloud.render.report.page import Report
 
 Words = Annotated[
     list[str] | None, typer.Argument(metavar="[OPTIONS OF THE COMMAND]...", help="All that the command itself takes.")
 ]
-FILE = ("-f", "--file")
-PLOT = ("--plot",)
 DEFAULT_FILE = "report.html"
+OWN = {
+    "-f": ("file", "a file", DEFAULT_FILE),
+    "--file": ("file", "a file", DEFAULT_FILE),
+    "--plot": ("plot", "a file", "plot.svg"),
+    "--picture": ("picture", "a name", "history"),
+}
 
 
 def compare(words: Words = None) -> None:
     """The offers of `compare` as a page: `-f FILE.html` (report.html), or `--plot FILE.svg|png` for one picture.
 
-    Every option of `compare` may follow. All offers that match are in it, not only the first twenty.
+    Every option of `compare` may follow. All offers that match are in it, not only the first twenty. `--picture`
+    says what `--plot` draws: `gpus` (the cheapest hour of each), `work` (with --model), `history` (earlier prices).
     """
     _write("compare", words or [])
 
@@ -41,8 +48,8 @@ def compare(words: Words = None) -> None:
 def recommend(words: Words = None) -> None:
     """The options of `recommend` as a page: cost against time with its front, price of the work, rent or own.
 
-    `-f FILE.html` (report.html), or `--plot FILE.svg|png` for the picture of cost against time. Every option of
-    `recommend` may follow.
+    `-f FILE.html` (report.html), or `--plot FILE.svg|png` for one picture. Every option of `recommend` may follow.
+    `--picture` says what `--plot` draws: `time` (cost against time), `ways` (the cheapest), `own` (rent or own).
     """
     _write("recommend", words or [])
 
@@ -53,7 +60,9 @@ def cost(words: Words = None) -> None:
 
 
 def _write(command: str, words: list[str]) -> None:
-    rest, file, plot = _own_options(words)
+    asked, rest = _own_options(words)
+    plot, file = asked.get("plot"), asked.get("file")
+    _check(command, asked)
     body = _told(command, rest)
     report = _reports()[command](body, shlex.join([command, *rest]))
     if not report.rows:
@@ -61,7 +70,10 @@ def _write(command: str, words: list[str]) -> None:
             f"`gpucloud {command}` found nothing to show.", f"`gpucloud {command}` without options shows what there is."
         )
     if plot:
-        _draw(command, body, Path(plot))
+        from gpucloud.cli.report_pictures import draw
+
+        draw(command, asked.get("picture"), Path(plot), body, lambda: _history(body))
+        narrate(f"Wrote {plot}.")
     if file or not plot:
         _page(report, Path(file or DEFAULT_FILE))
     if current().output == "json":
@@ -72,21 +84,37 @@ def _write(command: str, words: list[str]) -> None:
         )
 
 
-def _own_options(words: list[str]) -> tuple[list[str], str | None, str | None]:
-    """The command's own words, and the values of `-f` and `--plot`."""
+def _own_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The values of `-f`, `--plot` and `--picture`, and the command's own words."""
+    asked: dict[str, str] = {}
     rest: list[str] = []
-    found: dict[str, str | None] = {"file": None, "plot": None}
     left = iter(words)
     for word in left:
         name, equals, value = word.partition("=")
-        which = "file" if name in FILE else "plot" if name in PLOT else ""
-        if not which:
+        if name not in OWN:
             rest.append(word)
             continue
-        found[which] = value if equals else next(left, None)
-        if not found[which]:
-            raise UsageError(f"{name} needs a file.", f"Write it like `{name} {DEFAULT_FILE}`.")
-    return rest, found["file"], found["plot"]
+        which, what, example = OWN[name]
+        asked[which] = value if equals else next(left, "")
+        if not asked[which]:
+            raise UsageError(f"{name} needs {what}.", f"Write it like `{name} {example}`.")
+    return asked, rest
+
+
+def _check(command: str, asked: Mapping[str, str]) -> None:
+    """What would be refused after the work is refused before it."""
+    if "picture" in asked and "plot" not in asked:
+        raise UsageError("--picture says what --plot draws, and --plot is missing.", "Add `--plot plot.svg`.")
+    if "plot" in asked:
+        from gpucloud.cli.report_pictures import check
+
+        check(command, asked.get("picture"), Path(asked["plot"]))
+    page = Path(asked.get("file", DEFAULT_FILE))
+    if page.suffix.lower() not in ("", ".html", ".htm"):
+        raise UsageError(
+            f"A report is an HTML page, and {page.name} is not named so.",
+            f"Write `-f {page.stem}.html`, or `--plot {page.stem}.svg` for a picture.",
+        )
 
 
 def _told(command: str, words: list[str]) -> dict[str, Any]:
@@ -115,7 +143,8 @@ def _page(report: Report, path: Path) -> None:
         part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise UsageError(
             f"{path} cannot be written: {error.strerror or error}.", "Choose another file with -f."
         ) from None
@@ -132,24 +161,17 @@ def _with_history(build: Callable[..., Report]) -> Callable[[dict[str, Any], str
     """The compare page also shows what its cheapest machines cost before."""
 
     def built(body: dict[str, Any], words: str) -> Report:
-        from gpucloud.catalog.catalog import open_catalog
-        from gpucloud.cli.catalog_history import lines_of
-
-        kinds = {(offer["cloud"], offer["instance_type"]) for offer in body["offers"]}
-        place = home()
-        with open_catalog(place.catalog, place.cache) as catalog:
-            return build(body, words, lines_of(catalog, place.catalog, kinds))
+        return build(body, words, _history(body))
 
     return built
 
 
-def _draw(command: str, body: dict[str, Any], path: Path) -> None:
-    from gpucloud.render import picture
+def _history(body: Mapping[str, Any]) -> Sequence[PastPrice]:
+    """Every known price of the machines of these offers."""
+    from gpucloud.catalog.catalog import open_catalog
+    from gpucloud.cli.catalog_history import lines_of
 
-    if command == "recommend":
-        picture.cost_against_time(path, body["options"])
-    elif command == "compare":
-        picture.prices(path, body["offers"])
-    else:
-        picture.spent(path, body["items"])
-    narrate(f"Wrote {path}.")
+    kinds = {(offer["cloud"], offer["instance_type"]) for offer in body["offers"]}
+    place = home()
+    with open_catalog(place.catalog, place.cache) as catalog:
+        return lines_of(catalog, place.catalog, kinds)

@@ -69,7 +69,7 @@ OFFER_FILTERS = (
 
 def of_compare(body: Json, words: str, history: Collection[PastPrice] = ()) -> Report:
     """The offers with prices by GPU, price of the work where a model was named, and earlier prices."""
-    offers = [_offer(offer) for offer in body["offers"]]
+    offers = [as_offer(offer) for offer in body["offers"]]
     ranked = [offer for offer in offers if offer["status"] == "current" and offer["usd_per_hour"]]
     unit = next((offer["work_unit"] for offer in offers if offer["work_unit"]), "unit of work")
     with_speed = any(offer["speed"] for offer in offers)
@@ -119,7 +119,8 @@ def _offer_facts(ranked: Sequence[Json], unit: str) -> list[Fact]:
     return facts
 
 
-def _offer(offer: Json) -> dict[str, Any]:
+def as_offer(offer: Json) -> dict[str, Any]:
+    """An offer of `compare` as a row: its name, its label in a chart, and its speed."""
     speed = offer.get("throughput") or {}
     name = " ".join(filter(None, (offer["cloud"], offer["instance_type"], offer["zone"] or offer["region"])))
     return {
@@ -202,7 +203,7 @@ OPTION_FILTERS = (
 
 def of_recommend(body: Json, words: str) -> Report:
     """The options with cost against time, price of the work, and where owning pays."""
-    options = [_option(option) for option in body["options"]]
+    options = [as_option(option) for option in body["options"]]
     told = (("name", "option"), ("usd", "USD"), ("hours", "hours"), ("priced", "price of"), ("price_source", "source"))
     charts = [
         cost_against_time(options),
@@ -214,7 +215,7 @@ def of_recommend(body: Json, words: str) -> Report:
         "Rent or own",
         f"{_many(len(options), 'option')} for {_work(body['work'])}.",
         f"gpucloud {words}",
-        _option_fields(_unit(body["work"])),
+        _option_fields(unit_of(body["work"])),
         options,
         OPTION_FILTERS,
         [chart for chart in charts if chart],
@@ -235,7 +236,8 @@ def _work(work: Json) -> str:
     return f"{work['amount']:,.10g} {work['unit']}{model}"
 
 
-def _unit(work: Json) -> str:
+def unit_of(work: Json) -> str:
+    """`1e6 samples`: what the price of the work is for."""
     _, unit = work_unit(f"{work['unit']}/s") or (1.0, "unit of work")
     return unit
 
@@ -274,7 +276,8 @@ def _sum(option: Json) -> tuple[str, str]:
     return f"{option['usd']:,.2f} USD in {option['hours']:,.3g} h", f"{option['name']} ({cards}{nodes}); {interval}"
 
 
-def _option(option: Json) -> dict[str, Any]:
+def as_option(option: Json) -> dict[str, Any]:
+    """An option of `recommend` as a row: its name, its sources and where owning pays."""
     offer, speed, own = option.get("offer") or {}, option.get("throughput") or {}, option.get("own") or {}
     rented = " ".join(
         filter(None, (offer.get("cloud"), offer.get("instance_type"), offer.get("zone") or offer.get("region")))

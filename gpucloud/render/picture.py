@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
-from gpucloud.core.errors import UsageError
+from gpucloud.core.errors import NothingFits, UsageError
 
 FORMATS = (".svg", ".png", ".pdf")
-SERIES_AT_MOST = 10
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")  # Okabe and Ito
+MARKERS = "oD^sPvX*"
+SERIES_AT_MOST, CURVES_AT_MOST, BARS_AT_MOST = 8, 5, 15
+STYLE: Any = {
+    "font.size": 9,
+    "text.parse_math": False,  # a name with dollar signs is a name
+    "svg.fonttype": "none",  # text stays text: searched and edited in a paper
+    "pdf.fonttype": 42,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 SIZE_INCHES = (7.0, 4.2)
 
 
@@ -31,10 +43,15 @@ class DatedPrice(Protocol):
     def last_seen(self) -> str: ...
 
 
-def figure(path: Path) -> tuple[Any, Any]:
-    """An empty figure and its axes. Raises UsageError for another format, or without matplotlib."""
+def check_format(path: Path) -> None:
+    """Raises UsageError where the name asks for a format that is not written."""
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"A picture is written as {', '.join(FORMATS)}, not as '{path.name}'.", "Name it plot.svg.")
+
+
+def figure(path: Path) -> tuple[Any, Any]:
+    """An empty figure and its axes. Raises UsageError for another format, or without matplotlib."""
+    check_format(path)
     try:
         import matplotlib
 
@@ -42,17 +59,23 @@ def figure(path: Path) -> tuple[Any, Any]:
         from matplotlib import pyplot
     except ImportError:
         raise UsageError("Pictures need the plot extra.", 'pip install "gpucloud[plot]"') from None
+    matplotlib.rcParams.update(STYLE)
     drawn, axes = pyplot.subplots(figsize=SIZE_INCHES, layout="constrained")
+    axes.set_axisbelow(True)
     return drawn, axes
 
 
 def save(drawn: Any, path: Path) -> None:
-    """Write the figure. Raises UsageError where that is impossible."""
+    """Write the figure whole or not at all. Raises UsageError where that is impossible."""
     from matplotlib import pyplot
 
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        drawn.savefig(path, dpi=200)
+        drawn.savefig(part, dpi=300, format=path.suffix.lower().lstrip("."))
+        part.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink()
         raise UsageError(f"{path} cannot be written: {error.strerror or error}.", "Choose another file.") from None
     finally:
         pyplot.close(drawn)
@@ -63,30 +86,31 @@ def price_history(path: Path, lines: Sequence[DatedPrice]) -> None:
     drawn, axes = figure(path)
     series = [list(group) for _, group in groupby(lines, key=lambda line: line.series)]
     shown = sorted(series, key=len, reverse=True)[:SERIES_AT_MOST]
-    for group in shown:
+    for group, colour, marker in zip(shown, COLOURS, MARKERS, strict=False):
         days = [date.fromisoformat(line.observed_on) for line in group]
         prices = [line.usd_per_hour for line in group]
         last = max(line.last_seen or line.observed_on for line in group)
         steps = [*days, date.fromisoformat(last)], [*prices, prices[-1]]
-        axes.step(*steps, where="post", label=_name(group[0]), marker=".")
+        axes.step(*steps, where="post", label=_name(group[0]), color=colour, marker=marker, ms=4)
+    axes.set_xlabel("day from which the price held")
     axes.set_ylabel("USD per hour, whole machine")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", frameon=False)
+    _legend_below(drawn)
     if len(shown) < len(series):
         axes.set_title(f"{len(shown)} of {len(series)} series, those with most changes", fontsize="small")
     save(drawn, path)
 
 
 def _name(line: DatedPrice) -> str:
-    _, kind, region, zone, market = line.series
-    return " ".join(filter(None, (kind, zone or region, market)))
+    cloud, kind, region, zone, market = line.series
+    return " ".join(filter(None, (cloud, kind, zone or region, market)))
 
 
 def cost_against_time(path: Path, options: Sequence[Mapping[str, Any]]) -> None:
     """The options of `recommend`: hours and USD on logarithmic axes, 80 % intervals, the Pareto front."""
     drawn, axes = figure(path)
-    for kind, colour, marker in (("rent", "#0072b2", "o"), ("own", "#d55e00", "s")):
+    for kind, colour, marker in (("rent", COLOURS[0], "o"), ("own", COLOURS[1], "D")):
         kept = [option for option in options if option["kind"] == kind and option["hours"] and option["usd"]]
         if kept:
             across = [
@@ -101,38 +125,85 @@ def cost_against_time(path: Path, options: Sequence[Mapping[str, Any]]) -> None:
             axes.errorbar(*points, xerr=across, yerr=up, fmt=marker, color=colour, ms=4, lw=0.6, alpha=0.75, label=kind)
     front = sorted((option["hours"], option["usd"]) for option in options if option["pareto"])
     if front:
-        axes.plot(*zip(*front, strict=True), color="#009e73", ls="--", lw=1.2, label="Pareto front")
+        axes.plot(*zip(*front, strict=True), color=COLOURS[2], ls="--", lw=1.4, label="Pareto front")
+        for option in options:
+            if option["pareto"]:
+                about = {"xytext": (-4, -9), "textcoords": "offset points", "ha": "right", "fontsize": 8}
+                axes.annotate(f"#{option['rank']}", (option["hours"], option["usd"]), **about)
     axes.set(xscale="log", yscale="log", xlabel="hours for the whole work", ylabel="USD for the whole work")
-    for axis in (axes.xaxis, axes.yaxis):  # 20 and 200, not 2 x 10^1
-        axis.set_major_formatter("{x:,g}")
-        axis.set_minor_formatter("")
+    for axis in (axes.xaxis, axes.yaxis):
+        _plain_numbers(axis)
     axes.grid(alpha=0.3, which="both", lw=0.4)
     axes.legend(fontsize="small", frameon=False)
     save(drawn, path)
 
 
-def prices(path: Path, offers: Sequence[Mapping[str, Any]]) -> None:
-    """The cheapest hour of each GPU among offers, up to twenty."""
-    best: dict[str, float] = {}
-    for offer in offers:
-        usd = offer["usd_per_gpu_hour"]
-        if usd and offer["status"] == "current":
-            best[offer["accelerator"]] = min(usd, best.get(offer["accelerator"], usd))
-    _bars(path, dict(sorted(best.items(), key=lambda item: item[1])[:20]), "USD per GPU and hour, cheapest offer")
+def _plain_numbers(axis: Any) -> None:
+    """Ticks of a logarithmic axis as 20, 50 and 100, not as powers."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 500 * low else (1,)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:,g}")
 
 
-def spent(path: Path, items: Sequence[Mapping[str, Any]]) -> None:
-    """USD by deployment, the thirty dearest."""
-    sums: dict[str, float] = {}
-    for item in items:
-        sums[item["deployment"]] = sums.get(item["deployment"], 0.0) + (item["usd"] or 0.0)
-    _bars(path, dict(sorted(sums.items(), key=lambda item: -item[1])[:30]), "USD spent")
+def _legend_below(drawn: Any) -> None:
+    drawn.legend(loc="outside lower center", ncols=2, fontsize="small", frameon=False)
 
 
-def _bars(path: Path, values: Mapping[str, float], title: str) -> None:
+def rent_or_own(path: Path, options: Sequence[Mapping[str, Any]]) -> None:
+    """What an owned hour costs by its use, against the cheapest rent for the same speed; the crossing is marked."""
+    owned = [option for option in options if (option.get("own") or {}).get("usd_per_hour_by_utilisation")]
+    if not owned:
+        raise NothingFits(
+            "No option is an own machine, so there is no curve to draw.",
+            "`gpucloud recommend` shows own machines for work that one of them can hold.",
+        )
     drawn, axes = figure(path)
-    axes.barh(list(values), list(values.values()), color="#0072b2")
+    for option, colour, marker in zip(owned[:CURVES_AT_MOST], COLOURS, MARKERS, strict=False):
+        own, crossing = option["own"], option["own"].get("break_even_utilisation")
+        pays = crossing is not None and crossing <= 1
+        words = f"{option['system']}: {f'pays above {crossing:.0%} use' if pays else 'never pays'}"
+        use, usd = zip(*own["usd_per_hour_by_utilisation"], strict=True)
+        at = {"marker": marker, "markevery": (0, 3), "ms": 4}
+        axes.plot([share * 100 for share in use], usd, color=colour, label=words, lw=1.4, **at)
+        axes.axhline(own["rent_usd_per_hour"], color=colour, ls="--", lw=0.9)
+        if pays:
+            axes.plot(crossing * 100, own["rent_usd_per_hour"], color=colour, marker=marker, ms=9, mec="black")
+    axes.set(
+        yscale="log", xlim=(0, 100), xlabel="share of all hours in which it works (%)", ylabel="USD for an hour of work"
+    )
+    _plain_numbers(axes.yaxis)
+    axes.set_title(
+        "Full: owning. Dashed: the cheapest rent for the same speed. Large mark: both cost the same.", fontsize="small"
+    )
+    axes.grid(alpha=0.3, lw=0.4)
+    _legend_below(drawn)
+    save(drawn, path)
+
+
+def cheapest(path: Path, values: Mapping[str, float], axis: str, owned: Collection[str] = (), digits: int = 3) -> None:
+    """One bar for each name, the cheapest on top, its figure behind it; own machines are hatched."""
+    kept = dict(sorted(values.items(), key=lambda item: (item[1], item[0]))[:BARS_AT_MOST])
+    _bars(path, kept, axis, owned, digits)
+
+
+def spent(path: Path, values: Mapping[str, float]) -> None:
+    """USD by deployment, the dearest on top."""
+    _bars(path, dict(sorted(values.items(), key=lambda item: -item[1])[:BARS_AT_MOST]), "USD spent", (), 2)
+
+
+def _bars(path: Path, values: Mapping[str, float], axis: str, owned: Collection[str], digits: int) -> None:
+    drawn, axes = figure(path)
+    colours = [COLOURS[1 if name in owned else 0] for name in values]
+    hatches = ["//" if name in owned else "" for name in values]
+    drawn_bars = axes.barh(
+        list(values), list(values.values()), color=colours, hatch=hatches, edgecolor="white", height=0.7
+    )
+    axes.bar_label(drawn_bars, fmt=f"{{:,.{digits}f}}", padding=3, fontsize=8)
+    axes.margins(x=0.12)
     axes.invert_yaxis()
-    axes.set_xlabel(title)
+    axes.set_xlabel(axis + ("; hatched: own machines" if owned else ""))
     axes.grid(alpha=0.3, axis="x")
     save(drawn, path)
