@@ -143,11 +143,12 @@ def _from_home(path: str) -> str:
 
 
 def _shell_text(spec: RunSpec) -> str:
-    """The command as shell text where it was given as such, else empty."""
+    """The command as shell text where it was given as such, else empty. The launcher starts a shell with all of it:
+    put before the text, its words would reach only the first command in it."""
     if not isinstance(spec.command, str):
         return ""
-    words = " ".join(shell_quoted(word) for word in spec.launcher)
-    return f"{words} {spec.command}" if words else spec.command
+    words = [*spec.launcher, "/bin/sh", "-c", spec.command]
+    return "exec " + " ".join(shell_quoted(word) for word in words) if spec.launcher else spec.command
 
 
 def _command_line(spec: RunSpec) -> str:

@@ -42,7 +42,7 @@ def host(tmp_path):
         yield server
 
 
-def finished(server, number: int, requirements: bytes, command: tuple[str, ...]):
+def finished(server, number: int, requirements: bytes, command: tuple[str, ...] | str):
     """One run in the environment of these requirements, as a session plans it."""
     work = server.home / BASE / "work"
     (work / "requirements.txt").write_bytes(requirements)
@@ -74,6 +74,9 @@ def test_an_environment_is_made_once_per_content_and_kept(host):
     (made / "kept").touch()
     assert finished(host, 2, requirement, ask)[0] == b"1.0 True\n"
     assert (made / "kept").exists() and [one.name for one in environments.iterdir()] == [made.name]
+    lines = "false\npython -c 'import greeter; print(greeter.version)' && python -c 'import greeter'; exit 7"
+    log, end = finished(host, 5, requirement, lines)
+    assert (log, end.exit_code) == (b"1.0\n", 7), "every command of the text is in the environment"
     log, end = finished(host, 3, requirement + b"no-such-package-of-ours==9\n", ("touch", "ran"))
     assert end.setup_failed and end.exit_code and b"set-up failed with exit code" in log
     assert b"no-such-package-of-ours" in log and not (work / "ran").exists()
