@@ -22,7 +22,7 @@ from gpucloud.remote.manifest import Entry, Scan, entry_of, scan
 from gpucloud.remote.parts import shared_out
 from gpucloud.remote.report import Counter, Progress, SyncReport
 from gpucloud.remote.talk import Talk
-from gpucloud.remote.unpacking import remove, safe_name
+from gpucloud.remote.unpacking import remove, safe_name, sweep
 from gpucloud.remote.verbs import Argument
 
 
@@ -123,6 +123,7 @@ class _Pull:
             if self.todo.send:
                 self._refuse_blocked()
                 self._refuse_full()
+                sweep(self.target.root)
             channel = BlocksIn(self.transport, self._root_there(), self.counter) if large else None
             if channel is not None:
                 stack.callback(channel.close)

@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import stat
+import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 
@@ -19,6 +20,7 @@ from gpucloud.remote import tarformat as tar
 from gpucloud.remote.manifest import NS, UNKNOWN, Entry
 
 PIECE = 1 << 18
+DEAD_AFTER_S = 3600.0
 LATEST_NS = 2**33 * 10**9
 NO_NAMES = ("", ".", "..")
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -231,6 +233,29 @@ def _skip(size: int, read_exactly: Callable[[int], bytes]) -> None:
     left = size + len(tar.padding(size))
     while left:
         left -= len(read_exactly(min(PIECE, left)))
+
+
+def sweep(root: str) -> None:
+    """Remove the stage folders of pulls that were killed: their process is gone, and nothing came for an hour (it
+    may be a process of another computer, on a disk that both use)."""
+    stages = os.path.join(root, STAGE_DIR)
+    names = os.listdir(stages) if os.path.isdir(stages) and not os.path.islink(stages) else []
+    for name in names:
+        pid = name.partition(".")[0]
+        with contextlib.suppress(FileNotFoundError):
+            silent_s = time.time() - os.lstat(os.path.join(stages, name)).st_mtime
+            if pid.isdigit() and silent_s > DEAD_AFTER_S and not _lives(int(pid)):
+                remove(root, f"{STAGE_DIR}/{name}")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def remove(root: str, path: str, *, whole: bool = True) -> None:

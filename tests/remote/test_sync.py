@@ -8,11 +8,13 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from gpucloud.core.errors import SyncError, UsageError
+from gpucloud.core.wire import STAGE_DIR
 from gpucloud.remote.sync import SyncRules, pull, push
 
 NS = 10**9
@@ -195,6 +197,19 @@ def test_pull_deletes_only_for_a_mirror(machine, tmp_path):
     assert (here / "old" / "er" / "file").exists()
     pull(machine, "out", here, mirror=True)
     assert sorted(tree(here)) == [".git", "new"]
+
+
+def test_a_pull_sweeps_away_what_a_killed_one_left(machine, tmp_path):
+    """But not the stage of a process that lives, nor one that something came into lately."""
+    (machine.home / "out").mkdir()
+    (machine.home / "out" / "file").write_text("x")
+    stages = tmp_path / "here" / STAGE_DIR
+    for name, age_s in {"999999999.dead": 7200, f"{os.getpid()}.alive": 7200, "999999999.lately": 60}.items():
+        (stages / name).mkdir(parents=True)
+        (stages / name / "file").write_text("half")
+        os.utime(stages / name, (time.time() - age_s,) * 2)
+    assert pull(machine, "out", tmp_path / "here").files == 1
+    assert sorted(os.listdir(stages)) == sorted([f"{os.getpid()}.alive", "999999999.lately"])
 
 
 def test_hard_links_on_the_machine_are_files_here(machine, tmp_path):
