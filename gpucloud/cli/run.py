@@ -60,7 +60,8 @@ def run(
         typer.Option("--secret", metavar="K", help="Environment whose value is never shown or kept; repeat."),
     ] = None,
     pull: Annotated[
-        list[str] | None, typer.Option("--pull", metavar="PATH", help="Fetch this when it has ended; repeat.")
+        list[str] | None,
+        typer.Option("--pull", metavar="PATH", help="Fetch this from node 0 when it has ended; repeat."),
     ] = None,
     setup: up_words.Setup = None,
     tty: Annotated[bool, typer.Option("--tty", "-t", help="Give the command a terminal (progress bars).")] = False,
