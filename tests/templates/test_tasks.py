@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -202,7 +203,7 @@ def prepare(place: Place, name: str) -> Place:
     """The template copied, and its machine, whose `python` has the libraries."""
     there = Place(place.folder, Path(place.environ["GPUCLOUD_HOME"]), python_for(name))
     there("init", name)
-    there("up", "--yes")
+    there("up", "--yes", GPUCLOUD_LOCAL_USD_PER_HOUR="18")
     return there
 
 
@@ -227,6 +228,7 @@ def test_it_is_tried_on_local_with_its_own_command(name, place):
     if name in ("mlflow", "wandb"):
         link = (there.folder / "out" / "run-link.txt").read_text().strip()
         assert link == metrics["link"] and link in done.stdout
+        assert 0 < metrics["usd"] < 18 * 240 / 3600
     if name == "wandb":
         assert list((there.folder / "out" / "wandb").glob("offline-run-*/run-*.wandb"))
         assert QUIET["WANDB_API_KEY"] not in done.stdout + done.stderr
@@ -235,24 +237,48 @@ def test_it_is_tried_on_local_with_its_own_command(name, place):
 @pytest.mark.parametrize("name", ["lightning", "huggingface"])
 def test_a_second_run_goes_on_from_the_checkpoint(name, place):
     there = prepare(place, name)
-    there(*run_words(name), "python train.py --epochs 2")
-    again = there(*run_words(name), "python train.py --epochs 3")
+    there(*run_words(name), "python", "train.py", "--epochs", "2")
+    again = there(*run_words(name), "python", "train.py", "--epochs", "3")
     if name == "lightning":
         assert re.findall(r"epoch +(\d)/3", again.stdout) == ["3"]
     else:
         assert re.findall(r"'eval_loss'.*'epoch': '?([\d.]+)'?", again.stdout)[0] in ("3", "3.0")
 
 
-def test_the_price_makes_the_cost_of_a_tracked_run(place):
+def test_a_tracking_server_gets_the_run_its_cost_and_a_link_that_opens(place):
+    """A real MLflow server on this machine."""
     there = prepare(place, "mlflow")
-    there(*run_words("mlflow"), "--env", "USD_PER_HOUR=3600", "python train.py --epochs 3")
-    assert 0.01 < json.loads((there.folder / "out" / "metrics.json").read_text())["usd"] < 240
+    server, store = f"http://127.0.0.1:{free_port()}", there.folder.parent / "store"
+    store.mkdir()
+    words = [str(python_for("mlflow")), "-m", "mlflow", "server", "--workers", "1", "--port", server.rpartition(":")[2]]
+    words += ["--backend-store-uri", f"sqlite:///{store}/runs.db", "--artifacts-destination", str(store)]
+    with (store / "log").open("w") as log:
+        process = subprocess.Popen(words, cwd=store, stdout=log, stderr=log, start_new_session=True)
+    try:
+        answer(f"{server}/health", 240)
+        more = ["--env", f"MLFLOW_TRACKING_URI={server}", "--env", "MLFLOW_TRACKING_USERNAME=me"]
+        secret = {"MLFLOW_TRACKING_PASSWORD": "not-for-the-records"}
+        words = [*run_words("mlflow"), *more, "--secret", *secret, "python train.py --epochs 3"]
+        there(*words, **secret)
+        found = json.loads((there.folder / "out" / "metrics.json").read_text())
+        assert answer(found["link"], 10) and found["link"].startswith(f"{server}/#/experiments/")
+        asked = f"{server}/api/2.0/mlflow/runs/get?run_id={found['link'].rpartition('/')[2]}"
+        data = json.loads(answer(asked, 10))["run"]["data"]
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+    values = {item["key"]: item["value"] for item in data["metrics"]}
+    tags = {item["key"]: item["value"] for item in data["tags"]}
+    assert values["usd"] == pytest.approx(found["usd"]) and values["test_accuracy"] == found["test_accuracy"]
+    assert (tags["gpucloud.run"], tags["gpucloud.usd_per_hour"]) == ("mlflow/1", "18.000000")
+    kept = b"".join(file.read_bytes() for file in (there.folder.parent / "home").rglob("*") if file.is_file())
+    assert b"not-for-the-records" not in kept
 
 
 def test_through_goes_on_where_a_cut_off_training_was(place):
     """The process is told to end in the middle, as a machine that goes down does; the next machine goes on."""
     there = prepare(place, "resume")
-    options = " ".join(run_words("resume")[1:]) + " --env EPOCHS=6 --env LEAST_EPOCH_S=0.8"
+    options = " ".join(run_words("resume")[1:]) + " --env EPOCHS=6 --env LEAST_EPOCH_S=2.5"
     command = there.folder / "bin"
     command.mkdir()
     (command / "gpucloud").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gpucloud "$@"\n')
@@ -306,7 +332,7 @@ def test_jupyter_answers_through_forward_to_those_with_the_token(place):
     words = [sys.executable, "-m", "gpucloud", "forward", "jupyter", f"{here}:{port}"]
     forward = subprocess.Popen(words, env=there.environ, cwd=there.folder, stderr=subprocess.DEVNULL)
     try:
-        listed = answer(f"http://127.0.0.1:{here}/api/contents?token={token}", 90)
+        listed = answer(f"http://127.0.0.1:{here}/api/contents?token={token}", 240)
         assert [item["name"] for item in json.loads(listed)["content"]] == ["first.ipynb"]
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"http://127.0.0.1:{here}/api/contents", timeout=10)
@@ -371,11 +397,11 @@ def test_with_conda_makes_the_environment_once_and_again_after_a_change(tmp_path
         (folder / "asked").unlink()
         return asked
 
-    assert once() == ["env update", "run --no-capture-output"]
+    assert once() == ["env create", "run --no-capture-output"]
     assert once() == ["run --no-capture-output"]
     with (work / "environment.yml").open("a") as file:
         file.write("  - scipy\n")
-    assert once()[0] == "env update"
+    assert once()[0] == "env create"
     assert json.loads((work / "out" / "metrics.json").read_text())["test_accuracy"] > 0.75
 
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Run a command in the environment of environment.yml: sh with-conda.sh python train.py
-# The environment lies outside the synced folder, in CONDA_FOLDER, and is made again when environment.yml changes.
+# The environment lies outside the synced folder, in CONDA_FOLDER, and is made anew when environment.yml changes:
+# what an update leaves behind, or a cut-off one, is in no later run. Packages that were downloaded are kept.
 set -eu
 place=${CONDA_FOLDER:-$HOME/gpucloud-conda}
 conda=$(command -v conda || echo "$place/miniforge/bin/conda")
@@ -17,7 +18,8 @@ if [ ! -x "$conda" ]; then
 fi
 if ! cmp -s environment.yml "$place/made-from.yml"; then
     echo "with-conda: making the environment of environment.yml" >&2
-    "$conda" env update --quiet --prune --prefix "$environment" --file environment.yml >&2
+    rm -rf "$environment" "$place/made-from.yml"
+    "$conda" env create --quiet --prefix "$environment" --file environment.yml >&2
     cp environment.yml "$place/made-from.yml"
 fi
 exec "$conda" run --no-capture-output --prefix "$environment" "$@"

@@ -4,7 +4,7 @@
     python train.py                        one process
 
 Each process takes the GPU of its local rank, or the CPU where there is none. Rank 0 writes out/model.pt and
-out/metrics.json. The data are made up.
+out/metrics.json. The data are made up; put your own into `make_data`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     python train.py --model distilbert/distilbert-base-uncased --data reviews.csv --rate 5e-5
 
 --model is a name of the Hugging Face hub or a folder; --data a CSV file with the columns `text` and `label`.
-Writes the model and its tokenizer to out/model, checkpoints to out/checkpoints and out/metrics.json. A run that
+Under torchrun each process takes a GPU. Writes the model and its tokenizer to out/model, checkpoints to out/checkpoints and out/metrics.json. A run that
 is started again goes on from the newest checkpoint.
 """
 
@@ -90,17 +90,6 @@ def accuracy(predicted) -> dict[str, float]:
 
 def new_trainer(asked: argparse.Namespace, rows, names: list[str]) -> Trainer:
     """Model, data (the last fifth is only tested on) and settings."""
-    if asked.model == TINY:
-        make_tiny(asked.out / "start", [text for text, _ in rows])
-        asked.model = str(asked.out / "start")
-    tokenizer = AutoTokenizer.from_pretrained(asked.model)
-    labels = {
-        "num_labels": len(names),
-        "id2label": dict(enumerate(names)),
-        "label2id": {n: i for i, n in enumerate(names)},
-    }
-    model = AutoModelForSequenceClassification.from_pretrained(asked.model, **labels)
-    cut = len(rows) * 4 // 5
     settings = TrainingArguments(
         output_dir=str(asked.out / "checkpoints"),
         num_train_epochs=asked.epochs,
@@ -115,8 +104,23 @@ def new_trainer(asked: argparse.Namespace, rows, names: list[str]) -> Trainer:
         report_to=[],
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
+        ddp_backend="nccl" if torch.cuda.is_available() else "gloo",
         seed=0,
     )
+    if asked.model == TINY:
+        with settings.main_process_first():
+            if settings.process_index == 0:
+                make_tiny(asked.out / "start", [text for text, _ in rows])
+        asked.model = str(asked.out / "start")
+    tokenizer = AutoTokenizer.from_pretrained(asked.model)
+    labels = {
+        "num_labels": len(names),
+        "id2label": dict(enumerate(names)),
+        "label2id": {n: i for i, n in enumerate(names)},
+    }
+    model = AutoModelForSequenceClassification.from_pretrained(asked.model, **labels)
+    cut = len(rows) * 4 // 5
     return Trainer(
         model=model,
         args=settings,
@@ -150,13 +154,17 @@ def main() -> None:
     trainer = new_trainer(asked, rows, names)
     checkpoints = asked.out / "checkpoints"
     newest = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    print(f"{len(rows)} texts, labels {', '.join(names)}, on {trainer.args.device}", flush=True)
+    if trainer.is_world_process_zero():
+        processes = f"{trainer.args.world_size} x {trainer.args.device.type}"
+        print(f"{len(rows)} texts, labels {', '.join(names)}, on {processes}", flush=True)
     trainer.train(resume_from_checkpoint=newest)
     right = trainer.evaluate()["eval_accuracy"]
     trainer.save_model(str(asked.out / "model"))
-    found = {"test_accuracy": right, "device": str(trainer.args.device), "run": os.environ.get("GPUCLOUD_RUN")}
-    (asked.out / "metrics.json").write_text(json.dumps(found, indent=2) + "\n")
-    print(f"test accuracy {right:.1%}", flush=True)
+    if trainer.is_world_process_zero():
+        found = {"test_accuracy": right, "device": str(trainer.args.device), "processes": trainer.args.world_size}
+        found["run"] = os.environ.get("GPUCLOUD_RUN")
+        (asked.out / "metrics.json").write_text(json.dumps(found, indent=2) + "\n")
+        print(f"test accuracy {right:.1%}", flush=True)
     if asked.data is None and right < GOOD_ENOUGH:
         sys.exit(f"That is below {GOOD_ENOUGH:.0%}: the training failed.")
 

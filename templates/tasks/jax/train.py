@@ -4,7 +4,8 @@
     python train.py --samples 2000000 --width 4096 --batch 16384    work for GPUs
 
 Each batch is split over the devices and the compiler adds what they have to exchange. The data are made up:
-points in 32 dimensions that a hidden rule puts into 10 classes. Writes out/model.npz and out/metrics.json.
+points in 32 dimensions that a hidden rule puts into 10 classes; put your own into `make_data`. Writes out/model.npz
+and out/metrics.json.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python train.py                5 epochs, results in out/
     python train.py --fresh        do not go on from the state of a run that was cut off
 
-The data are made up: points in 32 dimensions that a hidden rule puts into 10 classes. Writes out/model.keras and
-out/metrics.json; out/backup holds the state of a run that has not ended.
+The data are made up: points in 32 dimensions that a hidden rule puts into 10 classes; put your own into `make_data`.
+Writes out/model.keras and out/metrics.json; out/backup holds the state of a run that has not ended.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     python train.py              200 steps, results in out/
 
-The data are made up: points in 32 dimensions that a hidden rule puts into 10 classes. Writes out/model.npz, and
-out/metrics.json with the versions of the packages, so that a result can be traced to its lock file.
+The data are made up: points in 32 dimensions that a hidden rule puts into 10 classes. Put your own into
+`make_data`. Writes out/model.npz, and out/metrics.json with the versions of the packages, so that a result can be
+traced to its lock file.
 """
 
 from __future__ import annotations

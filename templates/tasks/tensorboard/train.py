@@ -3,7 +3,7 @@
     python train.py                          6 epochs, curves in out/logs
     tensorboard --logdir out/logs            look at them, here or on the machine
 
-The data are made up. Also writes out/model.pt and out/metrics.json.
+The data are made up; put your own into `make_data`. Also writes out/model.pt and out/metrics.json.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
     python train.py                          needs WANDB_API_KEY in the environment
     WANDB_MODE=offline python train.py       no account: recorded in out/wandb, for `wandb sync` later
 
-The link of the run is printed and written to out/run-link.txt. With USD_PER_HOUR it also records what the training
-cost. The data are made up.
+The link of the run is printed and written to out/run-link.txt. What the training costs is a curve as well, from the
+price that gpucloud puts into the environment. The data are made up: put your own into `make_data`. Also writes
+out/model.pt and out/metrics.json.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from torch import nn
 
 INPUTS, CLASSES = 32, 10
 GOOD_ENOUGH = 0.75  # test accuracy below this is a failed training
+USD_PER_HOUR = os.environ.get("GPUCLOUD_USD_PER_HOUR")  # of all nodes; `gpucloud run` sets it where it knows a price
+RECORDED = ("RUN", "USD_PER_HOUR", "PRICE_OBSERVED_ON")  # become settings: gpucloud_run and so on
 
 
 def make_data(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,6 +67,7 @@ def options() -> argparse.Namespace:
 
 def fit(asked: argparse.Namespace, tell: Callable[[str, float, int], None]) -> dict[str, object]:
     """Train and test, and write out/model.pt; `tell(name, value, epoch)` is called after each epoch."""
+    began, usd = time.time(), None
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     learn, test = (tuple(part.to(device) for part in make_data(*kind)) for kind in ((asked.samples, 1), (1024, 2)))
@@ -77,9 +81,12 @@ def fit(asked: argparse.Namespace, tell: Callable[[str, float, int], None]) -> d
         right = accuracy(model, *test)
         tell("loss", loss, epoch)
         tell("test_accuracy", right, epoch)
+        if USD_PER_HOUR:
+            usd = float(USD_PER_HOUR) * (time.time() - began) / 3600
+            tell("usd", usd, epoch)
         print(f"epoch {epoch:2}/{asked.epochs}  loss {loss:.4f}  test accuracy {right:.1%}", flush=True)
     torch.save(model.state_dict(), asked.out / "model.pt")
-    return {"test_accuracy": right, "device": device.type, "run": os.environ.get("GPUCLOUD_RUN")}
+    return {"test_accuracy": right, "usd": usd, "device": device.type, "run": os.environ.get("GPUCLOUD_RUN")}
 
 
 def finish(asked: argparse.Namespace, found: dict[str, object]) -> None:
@@ -94,13 +101,10 @@ def main() -> None:
     asked = options()
     asked.out.mkdir(parents=True, exist_ok=True)
     settings = {name: getattr(asked, name) for name in ("epochs", "samples", "width", "batch", "rate")}
-    settings["gpucloud_run"] = os.environ.get("GPUCLOUD_RUN")
-    began = time.time()
+    settings |= {f"gpucloud_{name.lower()}": os.environ.get(f"GPUCLOUD_{name}") for name in RECORDED}
     with wandb.init(project=os.environ.get("WANDB_PROJECT", "gpucloud"), dir=asked.out, config=settings) as run:
+        run.define_metric("*", step_metric="epoch")
         found = fit(asked, lambda name, value, epoch: run.log({name: value, "epoch": epoch}))
-        if os.environ.get("USD_PER_HOUR"):
-            found["usd"] = float(os.environ["USD_PER_HOUR"]) * (time.time() - began) / 3600
-            run.summary["usd"] = found["usd"]
         found["link"] = run.url or f"offline: wandb sync {Path(run.dir).parent}"
     (asked.out / "run-link.txt").write_text(f"{found['link']}\n")
     print(f"recorded: {found['link']}", flush=True)
