@@ -9,6 +9,7 @@ from gpucloud.core.errors import BadRequest, PolicyError, UsageError
 from gpucloud.core.guards import BACKSTOP_S
 from gpucloud.core.names import node_name
 from gpucloud.providers.aws import alarms, groups, images
+from gpucloud.providers.fabric import fabric_notes
 
 IN_GUEST = ("client killed", "network lost", "reboot", "stop and start")
 OUTSIDE = ("client killed", "network lost", "machine hung", "timers removed in the machine")
@@ -95,4 +96,4 @@ def _notes(spec: LaunchSpec) -> Sequence[str]:
         notes.append("EC2 itself has no limit: a machine that hangs is ended by nobody. --alarm adds one.")
     if spec.offer.market == "spot":
         notes.append("AWS may take it back at two minutes' notice; its disk goes with it.")
-    return notes
+    return [*notes, *fabric_notes(spec)]

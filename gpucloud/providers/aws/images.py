@@ -14,6 +14,7 @@ from gpucloud.core.offers import Offer
 from gpucloud.providers.aws.errors import code_of
 from gpucloud.providers.aws.session import Clients
 
+# Both parameters are used with these very words in public scripts of several authors (x86_64 and arm64).
 DEEP_LEARNING = "/aws/service/deeplearning/ami/{arch}/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
 UBUNTU = "/aws/service/canonical/ubuntu/server/22.04/stable/current/{arch}/hvm/ebs-gp2/ami-id"
 CANONICAL_ARCH = {"x86_64": "amd64", "arm64": "arm64"}

@@ -13,7 +13,9 @@ from gpucloud.core.offers import Offer
 from gpucloud.providers.aws.regions import Regions
 from gpucloud.providers.aws.session import Clients
 
-# Service Quotas, service "ec2": code → (family of types, market); https://docs.aws.amazon.com/ec2 "instance quotas"
+# Service Quotas, service "ec2": code → (family of types, market). Read in a copy of AWS's page "Amazon EC2 endpoints
+# and quotas" (docs.aws.amazon.com/general/latest/gr/ec2-service.html); its spot row L-7212CCBC is "P4, P3 and P2",
+# L-C4BD4855 is P5, and it has none for P6.
 CODES = {
     "L-417A185B": ("P", "on-demand"),
     "L-7212CCBC": ("P", "spot"),
@@ -31,6 +33,7 @@ CODES = {
 }
 SHOWN = ("P", "P5", "G and VT")  # the others matter to offers, not to `check`
 LETTERS = {"p": "P", "g": "G and VT", "gr": "G and VT", "vt": "G and VT", "inf": "Inf", "trn": "Trn", "dl": "DL"}
+SPOT_P = {"2": "P", "3": "P", "4": "P", "5": "P5"}  # by generation; P6 spot has a quota whose code is not known
 STANDARD = frozenset("acdhimrtz")
 AT_ONCE = 32
 
@@ -44,8 +47,8 @@ def family_of(instance_type: str, market: str) -> str:
     """The family whose quota a type counts against, empty for one that has its own."""
     match = re.match(r"[a-z]+", instance_type)
     prefix = match[0] if match else ""
-    if prefix == "p" and market == "spot" and instance_type.startswith("p5"):
-        return "P5"
+    if prefix == "p" and market == "spot":
+        return SPOT_P.get(instance_type[1:2], "")
     if prefix in LETTERS:
         return LETTERS[prefix]
     return "Standard" if prefix[:1] in STANDARD and len(prefix) <= 2 else ""

@@ -20,6 +20,7 @@ from gpucloud.providers.azure.names import (
     place_of,
     shared_name,
 )
+from gpucloud.providers.fabric import fabric_notes
 
 LOGIN = "azureuser"
 LONGEST_S = 14 * 24 * 3600.0  # ComputeSchedule's horizon
@@ -122,4 +123,4 @@ def _notes(spec: LaunchSpec) -> list[str]:
         notes.append("Who reaches SSH is decided by the security group that was named.")
     if spec.offer.market == "spot":
         notes.append("A spot machine that is taken back is deleted with its disk.")
-    return notes
+    return [*notes, *fabric_notes(spec)]

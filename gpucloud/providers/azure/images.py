@@ -11,6 +11,7 @@ from gpucloud.core.offers import Offer
 from gpucloud.providers.azure.api import Api
 from gpucloud.providers.azure.errors import Missing
 
+# Both stand with these very words in public guides: the first for NC and ND sizes, the second for MI300X.
 GPU_IMAGE = "microsoft-dsvm:ubuntu-hpc:2204:latest"
 AMD_IMAGE = "microsoft-dsvm:ubuntu-hpc:2204-rocm:latest"
 CPU_IMAGE, CPU_ARM_IMAGE = "Canonical:ubuntu-24_04-lts:server:latest", "Canonical:ubuntu-24_04-lts:server-arm64:latest"

@@ -8,6 +8,7 @@ from gpucloud.core.cloud import TAG_DEADLINE, Guard, LaunchSpec, Outline
 from gpucloud.core.errors import BadRequest, NotOffered
 from gpucloud.core.guards import BACKSTOP_S
 from gpucloud.core.names import node_name
+from gpucloud.providers.fabric import fabric_notes
 from gpucloud.providers.gcp.images import CPU_DISK_GIB, GPU_DISK_GIB, image_words
 from gpucloud.providers.gcp.marks import network_tag, rule_name
 from gpucloud.providers.gcp.network import DENY, MESH, SSH
@@ -113,4 +114,4 @@ def _notes(spec: LaunchSpec, has_gpu: bool) -> list[str]:
         notes.append("Compute Engine's own limit (max run duration) cannot move while the machine runs.")
     if spec.offer.market == "spot":
         notes.append("A spot machine that is taken back is deleted with its disk.")
-    return notes
+    return [*notes, *fabric_notes(spec)]

@@ -11,6 +11,7 @@ from gpucloud.core.errors import NotOffered
 from gpucloud.providers.gcp.api import Api
 from gpucloud.providers.gcp.errors import Missing
 
+# Families of this project are named like common-cu129-ubuntu-2204-nvidia-580 in public Terraform files; none is fixed.
 GPU_PROJECT, GPU_FAMILIES = "deeplearning-platform-release", "common-cu.*"
 CPU_PROJECT, CPU_FAMILY = "ubuntu-os-cloud", "ubuntu-2404-lts-amd64"
 GPU_DISK_GIB, CPU_DISK_GIB = 100, 20

@@ -112,6 +112,7 @@ def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch, sim):
         ("p5en.48xlarge", "spot", "P5"),
         ("p3dn.24xlarge", "spot", "P"),
         ("p6-b200.48xlarge", "on-demand", "P"),
+        ("p6-b200.48xlarge", "spot", ""),
         ("g5.xlarge", "spot", "G and VT"),
         ("gr6.4xlarge", "on-demand", "G and VT"),
         ("trn1.2xlarge", "on-demand", "Trn"),
