@@ -153,6 +153,24 @@ def test_a_single_large_file(machine, there, tmp_path):
     assert sorted(os.listdir(tmp_path / "new")) == ["name.bin"]
 
 
+@pytest.mark.parametrize("reach", [0, MIB])
+def test_where_the_kernel_copies_nothing_or_a_part_we_do(machine, there, tmp_path, monkeypatch, reach):
+    pull(machine, "out", tmp_path / "here")
+    edit(there / NAME, 3 * MIB, b"changed")
+    begun = []
+
+    def some(source, target, count, at, to):
+        begun.append(at)
+        if len(begun) > 1:
+            raise OSError("not here")
+        data = os.pread(source, reach, at)
+        return os.pwrite(target, data, to)
+
+    monkeypatch.setattr(os, "copy_file_range", some, raising=False)
+    assert pull(machine, "out", tmp_path / "here").blocks == 1
+    assert same(there / NAME, tmp_path / "here" / NAME)
+
+
 def test_two_pulls_of_one_file_do_not_mix(machine, there, tmp_path):
     parts = tmp_path / "here" / STAGE_DIR / "parts"
     parts.mkdir(parents=True)
