@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from gpucloud.cli.inside import printed
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium on this machine: reports are not tried in a browser"
@@ -49,9 +51,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
     def make(kind: str) -> Made:
         if kind not in made:
             file = home / f"{kind}.html"
-            done = gpucloud(home, "report", *WORDS[kind], "-f", str(file))
-            assert done.returncode == 0, done.stderr
-            told = json.loads(gpucloud(home, *WORDS[kind], "-o", "json").stdout)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("GPUCLOUD_HOME", str(home))
+                printed(["report", *WORDS[kind], "-f", str(file)])
+                told = json.loads(printed([*WORDS[kind], "-o", "json"]))
             made[kind] = Made(file, told)
         return made[kind]
 
@@ -73,13 +76,16 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens a file without network; nothing but that file may be asked for, no script may fail."""
     contexts, faults = [], []
 
-    def open_(file: Path, **settings: Any) -> Any:
+    def open_(file: Path, at: str = "", **settings: Any) -> Any:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, **settings)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda request: faults.append(request.url) if request.url != file.as_uri() else None)
-        page.goto(file.as_uri())
+        page.on(
+            "request",
+            lambda request: faults.append(request.url) if request.url.split("#")[0] != file.as_uri() else None,
+        )
+        page.goto(file.as_uri() + at)
         page.wait_for_selector("body[data-ready=yes]", timeout=60_000)
         return page
 

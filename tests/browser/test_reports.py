@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Made, gpucloud, needs_chromium
+from gpucloud.cli.inside import printed
+from gpucloud.core.errors import GpucloudError
+from tests.browser.conftest import WORDS, Made, gpucloud, needs_chromium
 
 pytestmark = needs_chromium
 SIZE_LIMIT = 3_000_000
@@ -67,8 +69,62 @@ def test_filters_keep_what_fits_and_clearing_brings_all_back(
     ]  # fmt: skip
     assert fitting and shown_count(page) == f"{len(fitting):,} of {len(made.told['offers']):,} rows"
     assert {row["cloud"] for row in csv_rows(page)} == {"gcp"} and len(csv_rows(page)) == len(fitting)
+    assert page.is_hidden("#none")
+    page.fill("input[name=usd_per_hour-most]", "0.0001")
+    assert page.is_visible("#none") and shown_count(page).startswith("0 of ")
     page.click("#reset")
     assert shown_count(page) == f"{len(made.told['offers']):,} rows"
+
+
+def test_the_address_keeps_filters_and_order(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
+    made = report("recommend")
+    page = opened(made.file, "#kind=own&usd-most=1e9&sort=-hours")
+    own = sorted((option["hours"] for option in made.told["options"] if option["kind"] == "own"), reverse=True)
+    assert [float(row["hours"]) for row in csv_rows(page)] == own
+    page.select_option("select[name=kind]", "rent")
+    page.fill("input[name=usd-most]", "")
+    assert page.evaluate("location.hash") == "#kind=rent&sort=-hours"
+    page.click("#reset")
+    assert shown_count(page) == f"{len(made.told['options']):,} rows"
+
+
+def test_every_column_sorts_both_ways(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
+    page = opened(report("recommend").file)
+    columns = {
+        one["title"]: one for one in page.evaluate("JSON.parse(document.getElementById('data').textContent)")["columns"]
+    }
+    clicked = page.evaluate(CLICK_ALL)
+    assert len(clicked) == 2 * page.locator("thead th").count() > 20
+    for title, way, text in clicked:
+        column_of = columns[title]
+        cells = [row[column_of["key"]] for row in csv.DictReader(io.StringIO(text))]
+        filled = [cell for cell in cells if cell]
+        assert cells[: len(filled)] == filled, f"{title}: what is unknown comes last"
+        if column_of["number"]:
+            assert [float(cell) for cell in filled] == sorted(map(float, filled), reverse=way == "descending"), title
+        else:
+            assert [cell for cell, _ in groupby(filled)] == list(dict.fromkeys(filled)), title
+
+
+CLICK_ALL = """[...document.querySelectorAll("thead th")].flatMap((head) => [1, 2].map(() => {
+    head.querySelector("button").click();
+    return [head.textContent, head.getAttribute("aria-sort"), window.gpucloudCsv()];
+}))"""
+
+
+def test_the_arrow_keys_tell_all_of_a_row(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
+    made = report("recommend")
+    page = opened(made.file)
+    assert page.is_hidden("#details")
+    page.focus("#rows")
+    for _ in range(30):
+        page.keyboard.press("ArrowDown")
+    told = page.inner_text("#details")
+    row = csv_rows(page)[29]
+    assert row["name"] in told and row["speed_source"] in told and row["reasons"] in told
+    assert page.locator("tr.picked").get_attribute("aria-rowindex") == "31"
+    page.keyboard.press("Escape")
+    assert page.is_hidden("#details")
 
 
 def test_sorting_by_mouse_and_by_keyboard(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
@@ -112,6 +168,8 @@ def test_the_options_of_recommend_and_their_charts(report: Callable[[str], Made]
     page = opened(made.file)
     options = made.told["options"]
     rows = csv_rows(page)
+    facts = page.inner_text(".facts")
+    assert f"{made.told['picks']['cheapest']['usd']:,.2f} USD" in facts
     assert [float(row["usd"]) for row in rows] == [option["usd"] for option in options]
     assert [row["name"] for row in rows][:1] == [options[0]["system"] or rows[0]["name"]]
     titles = page.eval_on_selector_all("figcaption", "all => all.map(one => one.firstChild.textContent)")
@@ -125,14 +183,14 @@ def test_the_options_of_recommend_and_their_charts(report: Callable[[str], Made]
     assert "source of the speed" in page.inner_text("#vg-tooltip-element")
 
 
-@pytest.mark.parametrize("kind", ["compare", "recommend"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("kind", "scheme"), [("compare", "light"), ("recommend", "dark")])
 def test_nothing_serious_for_those_who_see_or_hear_it_otherwise(
     report: Callable[[str], Made], opened: Callable[..., Any], kind: str, scheme: str
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     page = opened(report(kind).file, color_scheme=scheme)
+    page.click("tbody tr:not(.space) td")
     found = Axe().run(page).response["violations"]
     assert [(item["id"], item["impact"]) for item in found if item["impact"] in ("serious", "critical")] == []
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -145,6 +203,8 @@ def test_on_paper_the_rows_stand_below_each_other(report: Callable[[str], Made],
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert len(rows_in_sight(page)) == len(csv_rows(page))
     assert not page.locator("#filters").is_visible()
+    wide = "[...document.querySelectorAll('figure')].filter(one => one.scrollWidth > one.clientWidth + 1).length"
+    assert page.evaluate(wide) == 0
 
 
 HOSTILE = (
@@ -193,14 +253,45 @@ def test_copy_puts_csv_on_the_clipboard(report: Callable[[str], Made], opened: C
     ("words", "code", "says"),
     [
         (("report", "compare", "H1000"), 2, "H1000"),
-        (("report", "compare", "--cloud", "aws", "--gpu"), 2, "No such option"),
         (("report", "compare", "-f", "/nonexistent/x.html"), 2, "cannot be written"),
         (("report", "compare", "-f"), 2, "needs a file"),
         (("report", "compare", "--max-usd-per-hour", "0.000001"), 3, ""),
         (("report", "cost"), 3, "nothing to show"),
         (("report", "compare", "--plot", "x.doc"), 2, ".svg"),
+        (("report", "compare", "--plot", "x.svg", "--picture", "own"), 2, "gpus, work, history"),
+        (("report", "compare", "T4", "--plot", "x.svg", "--picture", "work"), 3, "--model"),
+        (("report", "compare", "--picture", "history"), 2, "--plot"),
+        (("report", "compare", "-f", "offers.pdf"), 2, "offers.html"),
+        (("report", "compare", "T4", "-f", "folder.html"), 2, "Is a directory"),
     ],
 )
-def test_what_goes_wrong_is_a_sentence(tmp_path: Path, words: tuple[str, ...], code: int, says: str) -> None:
-    done: subprocess.CompletedProcess[str] = gpucloud(tmp_path / "home", *words)
-    assert done.returncode == code and says in done.stderr and "Traceback" not in done.stderr
+def test_what_goes_wrong_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int, says: str
+) -> None:
+    monkeypatch.setenv("GPUCLOUD_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(GpucloudError) as told:
+        printed(words)
+    assert told.value.exit_code == code and says in f"{told.value.message} {told.value.hint}"
+    assert {one.name for one in tmp_path.iterdir()} <= {"home", "folder.html"}, "nothing half written"
+
+
+def test_an_unknown_option_is_refused_as_the_command_does(tmp_path: Path) -> None:
+    done = gpucloud(tmp_path / "home", "report", "compare", "--cloud", "aws", "--gpu")
+    assert done.returncode == 2 and "No such option" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_every_picture_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setenv("GPUCLOUD_HOME", str(tmp_path / "home"))
+    says = {
+        ("compare", "gpus"): "USD per GPU and hour", ("compare", "work"): "USD per 1e6 samples",
+        ("compare", "history"): "USD per hour, whole machine", ("recommend", "time"): "Pareto front",
+        ("recommend", "ways"): "USD for the whole work", ("recommend", "own"): "pays above",
+    }  # fmt: skip
+    asked = {"compare": ["H100:8", "--model", "resnet50"], "recommend": WORDS["recommend"][1:]}
+    for (command, name), sentence in says.items():
+        file = tmp_path / f"{name}.svg"
+        printed(["report", command, *asked[command], "--plot", str(file), "--picture", name])
+        assert sentence in file.read_text()

@@ -53,7 +53,7 @@ def test_rent_or_own_tells_where_owning_pays(tmp_path: Path) -> None:
         "rent_usd_per_hour": 2.0,
         "usd_per_hour_by_utilisation": [[0.1, 8.0], [0.5, 1.8], [1.0, 1.0]],
     }
-    options = [
+    options: list[dict[str, Any]] = [
         {"system": "quiet PC", "own": {**own, "break_even_utilisation": 0.45}},
         {"system": "dear server", "own": {**own, "break_even_utilisation": None}},
         {"system": None, "own": None},
