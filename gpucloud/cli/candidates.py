@@ -21,7 +21,8 @@ MOST_ATTEMPTS = 40  # offers behind the fortieth are as good as sold out
 
 
 def candidates(ctx: Context, wishes: Wishes) -> tuple[Offer, ...]:
-    """Offers in order of price, those with a price older than a year last, without what no request can buy.
+    """Offers in order of price, those with a price older than a year last, without what no request can buy,
+    and without regions for other kinds of accounts, where none is named.
 
     Raises NothingFits.
     """
@@ -61,7 +62,7 @@ def _requests(catalog: Catalog, texts: Sequence[str]) -> tuple[GpuRequest, ...]:
 
 
 def _from_catalog(catalog: Catalog, cloud: str, wanted: tuple[GpuRequest, ...], wishes: Wishes) -> list[Offer]:
-    from gpucloud.core.query import OfferQuery
+    from gpucloud.core.query import OfferQuery, needs_own_account
 
     query = OfferQuery(
         gpus=wanted,
@@ -72,7 +73,9 @@ def _from_catalog(catalog: Catalog, cloud: str, wanted: tuple[GpuRequest, ...], 
         all_regions=True,
         provisionable_only=True,
     )
-    return in_zone(_with_extras(catalog, catalog.offers(query)), wishes.zone)
+    named = bool(wishes.task.regions or wishes.zone)
+    open_to_all = [offer for offer in catalog.offers(query) if named or not needs_own_account(offer)]
+    return in_zone(_with_extras(catalog, open_to_all), wishes.zone)
 
 
 def _with_extras(catalog: Catalog, offers: Sequence[Offer]) -> list[Offer]:

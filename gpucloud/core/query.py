@@ -79,6 +79,11 @@ def is_stale(offer: Offer) -> bool:
     return offer.age_days is None or offer.age_days >= STALE_DAYS
 
 
+def needs_own_account(offer: Offer) -> bool:
+    """Whether it is in a region of a government or of China: an ordinary account is unknown there."""
+    return offer.region.startswith(("us-gov-", "usgov", "usdod", "us-iso", "cn-", "china"))
+
+
 def has_old_price(offer: Offer) -> bool:
     """A published price that today's bill may not follow any more; own machines have none."""
     return offer.usd_per_hour is not None and offer.price_kind != "own" and is_stale(offer)

@@ -46,6 +46,16 @@ def test_the_plan_needs_no_library_no_network_and_no_credentials(cloud):
     assert plan["ssh_from"] == ["auto"]
 
 
+@pytest.mark.skipif(not has_driver(DRIVERS["aws"]), reason="no driver for aws here")
+def test_regions_for_other_kinds_of_accounts_are_tried_only_when_named():
+    def regions(*words: str) -> set[str]:
+        done = alone("up", "trial", "--cloud", "aws", "--gpu", "T4", *words, "--dry-run", "-o", "json")
+        return {offer["region"] for offer in json.loads(done.stdout)["plan"]["order"]}
+
+    assert not {region for region in regions() if region.startswith("us-gov-")}
+    assert regions("--region", "us-gov-west-1") == {"us-gov-west-1"}
+
+
 def test_the_plan_of_the_fake_cloud_tells_everything():
     words = ("up", "trial", "--cloud", "fake", "--gpu", "T4", "--image", "mine", "--nodes", "2", "--dry-run")
     done = alone(*words, COLUMNS="200")
