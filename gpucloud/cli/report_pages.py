@@ -115,7 +115,13 @@ def _offer_facts(ranked: Sequence[Json], unit: str) -> list[Fact]:
             facts.append(Fact(title, f"{best[key]:,.4g} USD/{per}", f"{cards}; price of {best['observed_on']}"))
     days = sorted(offer["observed_on"] for offer in ranked if offer["observed_on"])
     if days:
-        facts.append(Fact("Newest price of", days[-1], f"the oldest among the ranked is of {days[0]}"))
+        facts.append(
+            Fact(
+                "Newest price of",
+                days[-1],
+                f"the oldest among the ranked is of {days[0]}" if days[0] < days[-1] else "all that are ranked",
+            )
+        )
     return facts
 
 
@@ -314,7 +320,7 @@ def of_cost(body: Json, words: str) -> Report:
     rows: list[dict[str, Any]] = [
         {"deployment": name, "usd": round(usd, 6)} for name, usd in spent_by_deployment(items).items()
     ]
-    chart = bars(rows, "deployment", "usd", "Spent by deployment", "USD", SPENT_TOLD)
+    chart = bars(rows, "deployment", "usd", "Spent by deployment", "USD", SPENT_TOLD, dearest=True)
     total = "unknown, a price is missing" if body["total_usd"] is None else f"{body['total_usd']:,.2f} USD"
     filters = (Filter("deployment", "choice", "Deployment"), Filter("kind", "choice", "What"))
     facts = [Fact("Spent in all", total)]

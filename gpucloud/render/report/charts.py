@@ -104,9 +104,14 @@ def _point(option: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def bars(rows: Rows, name: str, value: str, title: str, axis: str, told: Sequence[tuple[str, str]]) -> Chart | None:
-    """The cheapest of something, one bar each, with its figure; own machines in their own colour."""
-    known = sorted((row for row in rows if row.get(value)), key=lambda row: (row[value], str(row[name])))
+def bars(
+    rows: Rows, name: str, value: str, title: str, axis: str, told: Sequence[tuple[str, str]], dearest: bool = False
+) -> Chart | None:
+    """The cheapest (or dearest) of something, one bar each, with its figure; own machines in their own colour."""
+    known = sorted(
+        (row for row in rows if row.get(value)),
+        key=lambda row: (-row[value] if dearest else row[value], str(row[name])),
+    )
     best: dict[str, Mapping[str, Any]] = {}
     for row in known:
         best.setdefault(str(row[name]), row)
@@ -135,8 +140,10 @@ def bars(rows: Rows, name: str, value: str, title: str, axis: str, told: Sequenc
         "x": _axis(value, axis, scale=room, axis={"tickCount": 5, "titleAnchor": "end"}),
     }
     beyond = len(best) - len(kept)
-    said = f"The {len(kept)} cheapest of {len(best):,}; the table has all." if beyond else ""
-    return Chart(title, _spec(kept, layer=layer, encoding=encoding), said)
+    said = (
+        f"The {len(kept)} {'dearest' if dearest else 'cheapest'} of {len(best):,}; the table has all." if beyond else ""
+    )
+    return Chart(title, {**_spec(kept, layer=layer, encoding=encoding), "height": min(HEIGHT, 40 * len(kept))}, said)
 
 
 def _only(row: Mapping[str, Any], name: str, value: str, told: Sequence[tuple[str, str]]) -> dict[str, Any]:
