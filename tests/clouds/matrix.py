@@ -28,19 +28,21 @@ from tests.clouds.worlds import World
 
 NAME = "train"
 USER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
-# Of the clouds' clock, which sleeping moves: short, because every look is a real call.
+# Of the clouds' clock, which sleeping moves. Every look is a real call, so they are few: each patience still holds
+# several looks, and `settle` is longer than `settle_quiet`, so that `down` itself sees doubt end.
 WAITS = Waits(
     settle_gap=2,
     settle_quiet=30,
-    settle=60,
-    destroy=300,
-    destroy_again=20,
+    settle=40,
+    destroy=90,
+    destroy_again=30,
     silent=10,
     lock=5,
-    throttle=30,
-    poll=2,
-    poll_max=10,
+    throttle=12,
+    poll=4,
+    poll_max=15,
 )
+READY_S = 90
 LATER_S = 4000.0  # for `gc`, which leaves young things alone
 _CHANGES = re.compile(
     r"insert|delete|patch|set[A-Z]|^(Run|Create|Delete|Terminate|Authorize|Put)|PUT|POST|PATCH|DELETE"
@@ -112,6 +114,7 @@ class Matrix:
 
     def __init__(self, world: World, folder: Path) -> None:
         self.world, self.folder = world, folder
+        world.server.slow_s = 0.05
         self.tally = Tally()
         self._number = 0
         self._said: list[str] = []
@@ -126,9 +129,11 @@ class Matrix:
         ready = Ready(offer.accelerator)
         if case.spoil == "taken":
             ready.spoil = _once(world.take_back)
+        journal = Journal.open(home, clock=world.clock)
+        journal._connection.execute("PRAGMA synchronous=OFF")  # a power cut is none of these faults
         return Context(
             home=home,
-            journal=Journal.open(home, clock=world.clock),
+            journal=journal,
             clouds=Clouds(site, {world.cloud: world.open_driver(site)}, only=True),
             readiness=ready,
             public_key=lambda: USER_KEY,
@@ -145,7 +150,7 @@ class Matrix:
             {"gpu": None},
             nodes=case.nodes,
             ssh_from=("203.0.113.7/32",),
-            ready_timeout_s=300,
+            ready_timeout_s=READY_S,
         )
         up.up(ctx, up.plan(ctx, request))
 
