@@ -6,8 +6,8 @@ Every change fetches the thing again by its id and looks at its tags first.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gpucloud.core.cloud import TAG_DEADLINE, Resource
@@ -17,6 +17,7 @@ from gpucloud.providers.aws import alarms, groups, machines, marks
 from gpucloud.providers.aws.errors import code_of
 from gpucloud.providers.aws.regions import Regions
 from gpucloud.providers.aws.session import Clients
+from gpucloud.providers.in_parallel import in_parallel
 
 SETTLE_S, SETTLE_POLL_S = 120.0, 2.0  # for a machine that is on its way from one state to another
 NOT_FOUND = ("InvalidInstanceID.NotFound", "InvalidVolume.NotFound", "InvalidGroup.NotFound", "InvalidGroupId.NotFound")
@@ -146,8 +147,7 @@ class Changes:
     def allow(self, deployment_id: str, cidrs: Sequence[str]) -> None:
         """SSH to the deployment from these networks and no others. Raises UsageError when it has no group of ours."""
         asked = self.regions.enabled()
-        with ThreadPoolExecutor(max(1, min(32, len(asked)))) as pool:
-            answers = list(pool.map(lambda region: self._allowed(region, deployment_id, cidrs), asked))
+        answers = in_parallel([partial(self._allowed, region, deployment_id, cidrs) for region in asked], 32)
         errors = [answer for answer in answers if isinstance(answer, GpucloudError)]
         if any(answer is True for answer in answers):
             return

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from gpucloud.core.cloud import Resource, Scan
 from gpucloud.core.errors import CloudError, CredentialsError, GpucloudError
 from gpucloud.providers.aws import alarms, machines, marks
 from gpucloud.providers.aws.regions import Regions
 from gpucloud.providers.aws.session import Clients
+from gpucloud.providers.in_parallel import in_parallel
 
 AT_ONCE = 32
 INSTANCES = ("pending", "running", "shutting-down", "stopping", "stopped", "terminated")
@@ -24,8 +25,7 @@ class Finder:
     def find(self, deployment_id: str | None, regions: Sequence[str]) -> Scan:
         """A look at these regions, or at all that are switched on. One that fails is named with the reason."""
         asked = tuple(dict.fromkeys(regions)) or tuple(self._regions.enabled())
-        with ThreadPoolExecutor(max(1, min(AT_ONCE, len(asked)))) as pool:
-            answers = list(pool.map(lambda region: self._tried(region, deployment_id), asked))
+        answers = in_parallel([partial(self._tried, region, deployment_id) for region in asked], AT_ONCE)
         found = [item for answer in answers if isinstance(answer, list) for item in answer]
         silent = {region: answer for region, answer in zip(asked, answers, strict=True) if not isinstance(answer, list)}
         refused = [error for error in silent.values() if isinstance(error, CredentialsError)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from gpucloud.core.cloud import Quota
@@ -12,6 +12,7 @@ from gpucloud.core.errors import GpucloudError
 from gpucloud.core.offers import Offer
 from gpucloud.providers.aws.regions import Regions
 from gpucloud.providers.aws.session import Clients
+from gpucloud.providers.in_parallel import outcomes
 
 # Service Quotas, service "ec2": code → (family of types, market). Read in a copy of AWS's page "Amazon EC2 endpoints
 # and quotas" (docs.aws.amazon.com/general/latest/gr/ec2-service.html); its spot row L-7212CCBC is "P4, P3 and P2",
@@ -68,8 +69,7 @@ def quotas(clients: Clients, regions: Regions, asked: Sequence[str]) -> Sequence
     A region that does not answer is left out; the first error is raised when none answers.
     """
     places = tuple(asked) or tuple(regions.enabled())
-    with ThreadPoolExecutor(max(1, min(AT_ONCE, len(places)))) as pool:
-        answers = list(pool.map(lambda region: _tried(clients, region), places))
+    answers = outcomes([partial(_of_region, clients, region) for region in places], AT_ONCE)
     errors = [answer for answer in answers if isinstance(answer, GpucloudError)]
     if errors and len(errors) == len(places):
         raise errors[0]
@@ -78,13 +78,6 @@ def quotas(clients: Clients, regions: Regions, asked: Sequence[str]) -> Sequence
         return found
     shown = {quota_name(family, market) for family in SHOWN for market in ("on-demand", "spot")}
     return [quota for quota in found if quota.name in shown]
-
-
-def _tried(clients: Clients, region: str) -> list[Quota] | GpucloudError:
-    try:
-        return _of_region(clients, region)
-    except GpucloudError as error:
-        return error
 
 
 def _of_region(clients: Clients, region: str) -> list[Quota]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from gpucloud.core.errors import AmbiguousError, CredentialsError, GpucloudError, UsageError
@@ -17,7 +16,6 @@ SUBSCRIPTIONS_VERSION = "2022-12-01"
 FINISH_S = 1200.0  # after this an operation counts as not answered
 POLL_S = 2.0  # between two looks at an operation, where Azure does not ask for longer
 POLL_VARIABLE, RETRY_VARIABLE = "GPUCLOUD_WAIT_OPERATION", "GPUCLOUD_WAIT_RETRY"  # seconds; tests shorten them
-AT_ONCE = 16
 
 
 class Api:
@@ -216,29 +214,3 @@ def _raw(answer: Any, _model: Any, _headers: Any) -> Any:
     """The JSON as it came, instead of the library's models."""
     response = answer.http_response
     return response.json() if response.text() else None
-
-
-def in_parallel(jobs: Sequence[Callable[[], T]]) -> list[T]:
-    """Do them all at once and wait for each; the first error is raised when all have ended."""
-    return list(_results(jobs))
-
-
-def outcomes(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
-    """What each came to: its value, or the GpucloudError that it ended with."""
-
-    def safely(job: Callable[[], Any]) -> Any:
-        try:
-            return job()
-        except GpucloudError as error:
-            return error
-
-    return in_parallel([lambda job=job: safely(job) for job in jobs])  # type: ignore[misc]
-
-
-def _results(jobs: Sequence[Callable[[], T]]) -> Iterator[T]:
-    if not jobs:
-        return
-    with ThreadPoolExecutor(min(AT_ONCE, len(jobs))) as pool:
-        futures = [pool.submit(job) for job in jobs]
-    for future in futures:
-        yield future.result()

@@ -12,10 +12,11 @@ from typing import Any
 
 from gpucloud.core.cloud import TAG_DEPLOYMENT, Resource, Scan
 from gpucloud.core.errors import CredentialsError, GpucloudError
-from gpucloud.providers.azure.api import SUBSCRIPTIONS_VERSION, Api, outcomes
+from gpucloud.providers.azure.api import SUBSCRIPTIONS_VERSION, Api
 from gpucloud.providers.azure.errors import Missing
 from gpucloud.providers.azure.machines import group_of, machine_of, piece_of
 from gpucloud.providers.azure.names import own_group, parse_id, tags_of
+from gpucloud.providers.in_parallel import outcomes
 
 
 def find(api: Api, deployment_id: str | None, regions: Sequence[str], ssh_port: int) -> Scan:

@@ -22,7 +22,7 @@ from gpucloud.core.errors import (
     ThrottledError,
 )
 from gpucloud.providers.azure import bodies, existing, find, removal, schedule
-from gpucloud.providers.azure.api import Api, in_parallel, outcomes
+from gpucloud.providers.azure.api import Api
 from gpucloud.providers.azure.bodies import Wiring
 from gpucloud.providers.azure.ending import ending
 from gpucloud.providers.azure.errors import Exists, KeyRefused, Missing, build, meaning
@@ -40,6 +40,7 @@ from gpucloud.providers.azure.names import (
     tags_of,
 )
 from gpucloud.providers.boot import boot_data, ssh_port
+from gpucloud.providers.in_parallel import in_parallel, outcomes
 from gpucloud.providers.ingress import ipv4_networks
 from gpucloud.providers.site import Site
 

@@ -7,9 +7,10 @@ from functools import partial
 
 from gpucloud.core.cloud import Quota
 from gpucloud.core.errors import GpucloudError
-from gpucloud.providers.azure.api import Api, outcomes
+from gpucloud.providers.azure.api import Api
 from gpucloud.providers.azure.families import ALL_CORES, canonical
 from gpucloud.providers.azure.find import all_regions
+from gpucloud.providers.in_parallel import outcomes
 
 
 def quotas(api: Api, regions: Sequence[str]) -> list[Quota]:

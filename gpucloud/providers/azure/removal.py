@@ -10,7 +10,7 @@ from gpucloud.core.cloud import TAG_DEPLOYMENT, TAG_HOME, LaunchSpec, Resource
 from gpucloud.core.errors import BadRequest
 from gpucloud.core.tags import OURS, is_of
 from gpucloud.providers.azure import schedule
-from gpucloud.providers.azure.api import Api, in_parallel
+from gpucloud.providers.azure.api import Api
 from gpucloud.providers.azure.bodies import name_of_shared
 from gpucloud.providers.azure.errors import Missing
 from gpucloud.providers.azure.machines import group_of, machine_of, piece_of
@@ -27,6 +27,7 @@ from gpucloud.providers.azure.names import (
     same_owner,
     tags_of,
 )
+from gpucloud.providers.in_parallel import in_parallel
 
 # The order in which a deployment's things can go, and the operations of each kind.
 KINDS: Mapping[str, tuple[str, str]] = {

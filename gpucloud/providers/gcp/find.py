@@ -11,7 +11,7 @@ from gpucloud.core.errors import CredentialsError, GpucloudError
 from gpucloud.providers.gcp.api import Api, last
 from gpucloud.providers.gcp.machines import disk_of, machine_of, region_of, shared_of
 from gpucloud.providers.gcp.marks import network_tag
-from gpucloud.providers.gcp.network import in_parallel
+from gpucloud.providers.in_parallel import in_parallel
 
 Outcome = Any  # what a listing gave, or the error that it ended with
 # Warnings of a scope that say nothing about its being reachable.

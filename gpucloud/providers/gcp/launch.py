@@ -17,9 +17,9 @@ from gpucloud.providers.gcp.errors import Exists, Missing
 from gpucloud.providers.gcp.images import find_image
 from gpucloud.providers.gcp.machines import machine_of
 from gpucloud.providers.gcp.marks import same_owner
-from gpucloud.providers.gcp.network import in_parallel
 from gpucloud.providers.gcp.request import instance_body
 from gpucloud.providers.gcp.shapes import shape_of
+from gpucloud.providers.in_parallel import in_parallel
 from gpucloud.providers.site import Site
 
 

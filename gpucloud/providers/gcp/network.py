@@ -7,8 +7,7 @@ priority 0 SSH from the caller and everything among the deployment's nodes, at p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +17,7 @@ from gpucloud.core.errors import BadRequest, NotOffered
 from gpucloud.providers.gcp.api import Api, Made, request_id
 from gpucloud.providers.gcp.errors import Exists, Missing
 from gpucloud.providers.gcp.marks import described, network_tag, read_description, rule_name, same_owner
+from gpucloud.providers.in_parallel import in_parallel
 from gpucloud.providers.ingress import ipv4_networks
 
 SSH, MESH, DENY = "ssh", "mesh", "deny"
@@ -167,12 +167,3 @@ def erase(api: Api, service: str, there: Any) -> None:
         api.finish(gone)
     except Missing:
         return
-
-
-def in_parallel(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Do them all at once and wait for each; the first error is raised when all have ended."""
-    if not jobs:
-        return []
-    with ThreadPoolExecutor(min(16, len(jobs))) as pool:
-        futures = [pool.submit(job) for job in jobs]
-    return [future.result() for future in futures]

@@ -7,8 +7,8 @@ from typing import Any
 
 from gpucloud.core.cloud import Quota
 from gpucloud.providers.gcp.api import Api
-from gpucloud.providers.gcp.network import in_parallel
 from gpucloud.providers.gcp.shapes import ALL_REGIONS
+from gpucloud.providers.in_parallel import in_parallel
 
 EVERYWHERE = "global"
 
