@@ -74,7 +74,8 @@ def bench(
     with context() as ctx:
         deployment = usable(find_deployment(ctx.journal.present(), name))
         narrate(f"Measuring {model} on {deployment.name}: about {round(seconds * (windows + 1))} s.")
-        measured = measuring.measure(dial(), deployment, wish, narrate, _word(python))
+        with ctx.waiting(f"{deployment.name}: measuring {model}"):
+            measured = measuring.measure(dial(), deployment, wish, ctx.narrate, _word(python))
         attempt = deployment.current
         accelerator = attempt.offer.accelerator if attempt else ""
     row: dict[str, Any] = {"accelerator": accelerator or "cpu", **asdict(measured), "deployment": deployment.name}

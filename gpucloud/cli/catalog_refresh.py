@@ -71,8 +71,11 @@ def refresh(
     from datetime import date
 
     from gpucloud.flows.refresh_prices import refresh as flow
+    from gpucloud.render.live import LiveLine
 
-    with _Steps() as progress:
+    line = LiveLine(sys.stderr, enabled=not current().quiet)
+    line.show("prices: asking")
+    try:
         done = flow(
             home(),
             os.environ,
@@ -80,31 +83,13 @@ def refresh(
             today=date.today().isoformat(),
             believed=commas(believe),
             dry_run=dry_run,
-            progress=progress,
+            progress=lambda done, total: line.show(f"prices: {done} of {total} answers"),
         )
+    finally:
+        line.show("")
     show(refreshed_view(done), current().output)
     if done.error is not None:
         raise done.error
-
-
-class _Steps:
-    """`prices: 12 of 41 answers` on a terminal, nothing in a pipe."""
-
-    def __init__(self) -> None:
-        self._enabled = sys.stderr.isatty() and not current().quiet
-
-    def __enter__(self) -> _Steps:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._enabled:
-            sys.stderr.write("\r" + " " * 40 + "\r")
-            sys.stderr.flush()
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._enabled:
-            sys.stderr.write(f"\rprices: {done} of {total} answers")
-            sys.stderr.flush()
 
 
 def refreshed_view(done: Refreshed) -> View:

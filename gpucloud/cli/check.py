@@ -30,7 +30,7 @@ def check(
     """
     from gpucloud.flows.check import check as examine
 
-    with context() as ctx:
+    with context() as ctx, ctx.waiting("asking the clouds who we are there"):
         found = [item.as_json() for item in examine(ctx, tuple(clouds or ()))]
     rows = [{**item, "quota_words": _quotas(item["quotas"])} for item in found]
     lines = [line for item in found for host in item.get("hosts", ()) for line in _host_lines(host)]

@@ -40,7 +40,8 @@ def down(
             if unpulled:
                 narrate(f"Outputs were not pulled yet: {', '.join(unpulled)}.")
             confirm(f"Remove {', '.join(item.name for item in doomed)}?", yes)
-        result = None if dry_run else flow.down(ctx, planned)
+        with ctx.waiting(f"{', '.join(item.name for item in doomed)}: removing until the cloud shows nothing"):
+            result = None if dry_run else flow.down(ctx, planned)
         shown = planned.deployments if result is None else result.deployments
         view = deployments_view(
             "down",

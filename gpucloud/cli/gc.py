@@ -39,7 +39,8 @@ def gc(
     from gpucloud.flows import gc as flow
 
     with context() as ctx:
-        planned = flow.plan_gc(ctx, named=frozenset(ids or ()), all_homes=all_homes)
+        with ctx.waiting("asking every region of every usable cloud"):
+            planned = flow.plan_gc(ctx, named=frozenset(ids or ()), all_homes=all_homes)
         doomed = planned.doomed
         if doomed and not dry_run:
             narrate(f"{len(doomed)} to remove: " + ", ".join(item.id for item in doomed))
@@ -49,7 +50,8 @@ def gc(
                 and all_homes
             ):
                 confirm("Some belong to other homes and may be in use. Remove those too?", yes=False)
-        result = flow.listed(planned) if dry_run or not doomed else flow.gc(ctx, planned)
+        with ctx.waiting(f"removing {plural(len(doomed), 'thing')} until the clouds show nothing"):
+            result = flow.listed(planned) if dry_run or not doomed else flow.gc(ctx, planned)
         body = result.as_json()
         notes = unscanned_notes(body["unscanned"])
         notes.append(

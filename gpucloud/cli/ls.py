@@ -24,7 +24,8 @@ def ls(
     from gpucloud.flows.ls import ls as listing
 
     with context() as ctx:
-        found = listing(ctx, tuple(names or ()), refresh=refresh, everything=everything)
+        with ctx.waiting("asking the clouds and machines"):
+            found = listing(ctx, tuple(names or ()), refresh=refresh, everything=everything)
         view = deployments_view("ls", found.as_json(ctx.clock()), guard_notes(found.as_json(ctx.clock())))
         show(view, current().output)
         if found.error is not None:

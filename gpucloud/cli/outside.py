@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
 
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from gpucloud.flows.context import Context
     from gpucloud.flows.machines import Dial
     from gpucloud.providers.site import Site
+    from gpucloud.render.live import LiveLine
     from gpucloud.state.home import Home
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def home() -> Home:
@@ -35,10 +39,13 @@ def context() -> Iterator[Context]:
     """The flows' outside, with the journal open."""
     from gpucloud.flows.context import Clouds, Context, Waits
     from gpucloud.flows.over_ssh import OverSsh, public_key
+    from gpucloud.render.live import LiveLine
     from gpucloud.state.journal import Journal
 
     place = home()
     _quiet_libraries()
+    line = LiveLine(sys.stderr, enabled=not current().quiet)
+    say, asking = _beside(line, narrate), _beside(line, ask)
     journal = Journal.open(place, warn=narrate)
     try:
         yield Context(
@@ -47,14 +54,26 @@ def context() -> Iterator[Context]:
             clouds=Clouds(_site(place)),
             readiness=OverSsh(place),
             public_key=lambda: public_key(place),
-            narrate=narrate,
+            narrate=say,
+            status=line.show,
             waits=Waits.from_environment(os.environ),
-            dial=dial(),
+            dial=dial(line.aside),
             own_address=_own_address,
-            ask_remove=lambda question: ask(question, default=True),
+            ask_remove=lambda question: asking(question, default=True),
         )
     finally:
+        line.show("")
         journal.close()
+
+
+def _beside(line: LiveLine, speak: Callable[P, T]) -> Callable[P, T]:
+    """What writes to the terminal does it while the live line is away."""
+
+    def speaking(*args: P.args, **more: P.kwargs) -> T:
+        with line.aside():
+            return speak(*args, **more)
+
+    return speaking
 
 
 def _quiet_libraries() -> None:
@@ -101,14 +120,18 @@ def _own_address() -> str:
     return own_address(os.environ)
 
 
-def dial() -> Dial:
+def dial(aside: Callable[[], AbstractContextManager[None]] = nullcontext) -> Dial:
     """Opens a pinned SSH connection to an endpoint; a person may be asked about the key of an own machine.
 
     Where nobody answers, the error says so if this computer's address has changed.
     """
     from gpucloud.flows.over_ssh import dialer
 
-    plain = dialer(home(), lambda question: can_ask() and typer.confirm(question, default=False, err=True))
+    def trusted(question: str) -> bool:
+        with aside():
+            return can_ask() and typer.confirm(question, default=False, err=True)
+
+    plain = dialer(home(), trusted)
 
     def dialing(endpoint: Endpoint) -> Transport:
         try:

@@ -36,7 +36,9 @@ def stop(name: Name = None, yes: Yes = False, dry_run: DryRun = False) -> None:
         planned = changes.plan_stop(ctx, name)
         if not dry_run:
             confirm(f"Stop {planned.deployment.name}?", yes)
-        _show("stop", planned.deployment if dry_run else changes.stop(ctx, planned), ctx.clock())
+        with ctx.waiting(f"{planned.deployment.name}: stopping"):
+            done = planned.deployment if dry_run else changes.stop(ctx, planned)
+        _show("stop", done, ctx.clock())
 
 
 def start(
@@ -55,7 +57,9 @@ def start(
         planned = changes.plan_start(ctx, name, limit, budget)
         if not dry_run:
             confirm(f"Start {planned.deployment.name}?", yes)
-        _show("start", planned.deployment if dry_run else changes.start(ctx, planned), ctx.clock())
+        with ctx.waiting(f"{planned.deployment.name}: starting"):
+            done = planned.deployment if dry_run else changes.start(ctx, planned)
+        _show("start", done, ctx.clock())
 
 
 def extend(
@@ -80,7 +84,9 @@ def extend(
             narrate(planned.overrun.sentence)
         if not dry_run:
             _agree(planned, time_text, yes)
-        _show("extend", planned.deployment if dry_run else changes.extend(ctx, planned), ctx.clock())
+        with ctx.waiting(f"{planned.deployment.name}: moving its end"):
+            done = planned.deployment if dry_run else changes.extend(ctx, planned)
+        _show("extend", done, ctx.clock())
 
 
 def _agree(planned: ChangePlan, time_text: str, yes: bool) -> None:

@@ -162,7 +162,8 @@ def carry_out(ctx: Context, planned: UpPlan, ahead: Ahead | None = None) -> UpRe
     from gpucloud.flows import up as flow
 
     try:
-        return flow.up(ctx, planned, ahead)
+        with ctx.waiting(f"{planned.request.name}: provisioning"):
+            return flow.up(ctx, planned, ahead)
     except GpucloudError as error:
         tries = error.details.get("attempts")
         if tries and current().output != "json":

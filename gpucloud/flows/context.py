@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import Protocol, runtime_checkable
 
@@ -155,6 +156,7 @@ class Context:
     readiness: Readiness
     public_key: Callable[[], str]  # the user's, made when there is none
     narrate: Narrator = lambda sentence: None
+    status: Narrator = lambda sentence: None  # what is waited for now, for a live line; empty: nothing
     waits: Waits = field(default_factory=Waits)
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -162,3 +164,12 @@ class Context:
     dial: Callable[[Endpoint], Transport] | None = None  # a pinned connection; None: machines are never connected to
     own_address: Callable[[], str] | None = None  # this computer's, as the internet sees it
     ask_remove: Callable[[str], bool] = lambda question: True  # after Ctrl-C in `up`; --no-input: yes
+
+    @contextmanager
+    def waiting(self, sentence: str) -> Iterator[None]:
+        """All that happens inside is one wait, told by `status`; what is inside may tell more exactly."""
+        self.status(sentence)
+        try:
+            yield
+        finally:
+            self.status("")

@@ -106,6 +106,7 @@ class Journey:
                 self._give_up()
             pause, left = show_duration(self._ctx.waits.capacity), show_duration(self._end - self._ctx.clock())
             self._ctx.narrate(f"No capacity anywhere; the next round is in {pause}, the last one in {left}.")
+            self._ctx.status(f"no capacity anywhere; the next round is {pause} after the last")
             self._ctx.sleep(self._ctx.waits.capacity)
             self._check()
 

@@ -245,7 +245,7 @@ def _nodes(waiting: int, of: int) -> str:
 
 
 class Progress:
-    """Says what is being waited for: after ten seconds, then every half minute."""
+    """Says what is being waited for: as the status at once, as a sentence after ten seconds and every half minute."""
 
     FIRST_S, AGAIN_S = 10.0, 30.0
 
@@ -255,6 +255,7 @@ class Progress:
 
     def say(self, sentence: str) -> None:
         """Say it when it is time to."""
+        self._ctx.status(sentence)
         now = self._ctx.clock()
         if now >= self._next:
             self._ctx.narrate(f"{sentence.rstrip('.')} ({show_duration(now - self._begun)}).")

@@ -80,6 +80,8 @@ def remove(ctx: Context, deployment_id: str) -> Removal:
         state = _state(ctx, deployment, seen, things, bulldozer)
         if state.complete or ctx.clock() >= end or _hopeless(ctx, state, begun):
             return _written(ctx, deployment, state)
+        if things:
+            ctx.status(f"{deployment.name}: the cloud still shows {', '.join(f'{t.kind} {t.id}' for t in things)}")
         pace.pause()
 
 

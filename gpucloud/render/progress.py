@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from types import TracebackType
 from typing import TextIO
@@ -15,12 +16,17 @@ CELLS = 24
 UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
+def draws(stream: TextIO) -> bool:
+    """Whether a line on it can be drawn over: a terminal that knows how to go back to a line's begin."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 class ProgressBar:
     """Call it with (bytes done, bytes total); use as a context manager, which wipes the line at the end."""
 
     def __init__(self, stream: TextIO, label: str, *, enabled: bool | None = None) -> None:
         self._stream, self._label = stream, label
-        self._enabled = stream.isatty() if enabled is None else enabled
+        self._enabled = draws(stream) if enabled is None else enabled
         self._begin = self._drawn = time.monotonic()
         self._shown = False
 
