@@ -13,6 +13,7 @@ from gpucloud.cli import complete, registry
 from gpucloud.cli.options import current, global_options, reset
 from gpucloud.core.errors import GpucloudError
 
+COMMAND_ENDS = 31  # column of the greeting in which its explanations begin
 GREETING = """\
 gpucloud: the GPU you need, at the lowest cost of the result.
 
@@ -24,6 +25,21 @@ gpucloud: the GPU you need, at the lowest cost of the result.
 
 `gpucloud --help` lists all commands.
 """
+
+
+def _greeting() -> str:
+    """The greeting; in a narrow terminal what a command does stands below it."""
+    from gpucloud.render.view import terminal_width, wrapped
+
+    width = terminal_width(sys.stdout)
+    if width is None or width >= max(map(len, GREETING.splitlines())):
+        return GREETING
+    lines: list[str] = []
+    for line in GREETING.splitlines():
+        command, means = line[:COMMAND_ENDS].rstrip(), line[COMMAND_ENDS:]
+        parts = [command, f"    {means}"] if line.startswith("  ") else [line]
+        lines += [wrapped(part, width) for part in parts]
+    return "\n".join(lines) + "\n"
 
 
 class LazyGroup(TyperGroup):
@@ -106,7 +122,7 @@ def root() -> Any:
         ),
     ) -> None:
         if ctx.invoked_subcommand is None:
-            print(GREETING, end="")
+            print(_greeting(), end="")
 
     group = typer.main.get_command(app)
     group.params[1:1] = global_options()

@@ -92,6 +92,12 @@ def test_tables_and_plans_fit_a_narrow_terminal(monkeypatch, columns):
             assert not wide, (words, wide)
 
 
+def test_the_greeting_fits_a_narrow_terminal_with_its_commands_whole(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = said([], monkeypatch)[1].splitlines()
+    assert max(map(len, lines)) <= 40 and "  gpucloud run python train.py" in lines
+
+
 def test_a_wide_terminal_shows_all_columns(monkeypatch):
     monkeypatch.setenv("COLUMNS", "5000")
     for words in MAIN[2:]:
