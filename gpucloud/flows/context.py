@@ -156,7 +156,6 @@ class Context:
     readiness: Readiness
     public_key: Callable[[], str]  # the user's, made when there is none
     narrate: Narrator = lambda sentence: None
-    status: Narrator = lambda sentence: None  # what is waited for now, for a live line; empty: nothing
     waits: Waits = field(default_factory=Waits)
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -164,6 +163,7 @@ class Context:
     dial: Callable[[Endpoint], Transport] | None = None  # a pinned connection; None: machines are never connected to
     own_address: Callable[[], str] | None = None  # this computer's, as the internet sees it
     ask_remove: Callable[[str], bool] = lambda question: True  # after Ctrl-C in `up`; --no-input: yes
+    status: Narrator = lambda sentence: None  # what is waited for now, for a live line; empty: nothing
 
     @contextmanager
     def waiting(self, sentence: str) -> Iterator[None]:
