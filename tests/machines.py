@@ -111,7 +111,7 @@ def output(connection: Connection, command: str) -> str:
     return text
 
 
-def until(condition: Any, patience_s: float = 10.0) -> None:
+def until(condition: Any, patience_s: float = 30.0) -> None:
     """Wait until `condition()` holds; fail when it does not in time."""
     ends = time.monotonic() + patience_s
     while not condition():

@@ -400,8 +400,9 @@ def shown_idle_s(b):
 def test_nodes_end_together_or_not_at_all(tmp_path):
     """One at work keeps the others; before they know each other, none ends; the first that ends says so."""
     with (
-        booted(tmp_path / "0", idle_s=1800, nodes=2) as first,
-        booted(tmp_path / "1", idle_s=1800, nodes=2, systemd=False) as second,
+        # the first to end says so for three times the pace: long enough to be heard on a busy computer
+        booted(tmp_path / "0", idle_s=1800, nodes=2, pace_s=0.3) as first,
+        booted(tmp_path / "1", idle_s=1800, nodes=2, pace_s=0.3, systemd=False) as second,
     ):
         both = (first, second)
         for b in both:
@@ -410,7 +411,8 @@ def test_nodes_end_together_or_not_at_all(tmp_path):
         def pass_time(seconds):
             for b in both:
                 b.machine.move_clock(seconds)
-            return [stays_on(b.machine) for b in both]
+            time.sleep(4 * 0.3)  # four looks
+            return [b.machine.state == "running" for b in both]
 
         assert pass_time(2000) == [True, True]  # strangers
         first.machine.measure("loadavg", "0.93 0.1 0.1 1/100 1\n")
@@ -423,7 +425,7 @@ def test_nodes_end_together_or_not_at_all(tmp_path):
         assert pass_time(2000) == [True, True]
         assert pass_time(2000) == [True, True]
         first.machine.measure("loadavg", QUIET["loadavg"])
-        time.sleep(0.5)
+        time.sleep(1)
         first.machine.signal("idle", signal.SIGSTOP)
         for strange in ("", "soon\n", "1 x\n", "x 1\n"):  # what a node that is not well may show
             (first.machine.root / "run/gpucloud/shown/last").write_text(strange)
