@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gpucloud.cli.following import as_ours
 from gpucloud.cli.outside import context, dial
-from gpucloud.cli.run import as_ours
 from gpucloud.core.errors import UsageError
 
 

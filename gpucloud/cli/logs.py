@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from gpucloud.cli.following import as_ours, follower
 from gpucloud.cli.outside import context
-from gpucloud.cli.run import as_ours, follower
 
 
 def logs(

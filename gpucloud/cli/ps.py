@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from gpucloud.cli.following import refreshed
 from gpucloud.cli.options import current
 from gpucloud.cli.outside import context
-from gpucloud.cli.run import refreshed
 from gpucloud.cli.views import runs_view
 from gpucloud.render.view import show
 

@@ -31,7 +31,7 @@ def ssh(
     if include:
         _include()
         return
-    from gpucloud.cli.run import as_ours
+    from gpucloud.cli.following import as_ours
     from gpucloud.core.errors import GpucloudError
 
     name, command = _split(words or [])

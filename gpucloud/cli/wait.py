@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from gpucloud.cli.following import finish
 from gpucloud.cli.outside import context, dial
-from gpucloud.cli.run import _finish
 
 
 def wait(
@@ -34,4 +34,4 @@ def wait(
                 found = pull_outputs(ctx, dial(), deployment, found)
         except GpucloudError as caught:
             error = caught
-        _finish(ctx, found, error)
+        finish(ctx, found, error)

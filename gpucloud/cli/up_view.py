@@ -1,0 +1,134 @@
+"""How a plan and what came of it are shown: the plan's lines for people, the tables, and the JSON's fields."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from gpucloud.cli.options import narrate
+from gpucloud.cli.views import deployments_view, gpu_words, money
+from gpucloud.render.view import Column, View
+
+if TYPE_CHECKING:
+    from gpucloud.core.offers import Offer
+    from gpucloud.core.plan import UpPlan
+    from gpucloud.flows.up import UpResult
+
+SHOWN_OFFERS = 5  # the rest is counted
+
+PLAN_COLUMNS = (
+    Column("cloud", "Cloud"),
+    Column("region", "Region"),
+    Column("zone", "Zone"),
+    Column("instance_type", "Type"),
+    Column("gpus", "GPUs"),
+    Column("market", "Market"),
+    Column("nodes", "Nodes", right=True),
+    Column("usd_per_hour", "USD/h", right=True, write=money),
+    Column("observed_on", "Price of"),
+)
+
+
+def show_plan(planned: UpPlan) -> None:
+    """The plan in words on stderr: the end first, then where, what and how much at worst."""
+    from gpucloud.render.view import terminal_width, wrapped
+
+    for line in plan_lines(planned):
+        narrate(wrapped(line, terminal_width(sys.stderr)))
+
+
+def plan_lines(planned: UpPlan) -> list[str]:
+    """First when it ends; then the offers in order, the guards, and the worst case."""
+    lines = [_ending_line(planned), *_offer_lines(planned), *_guard_lines(planned), *_outline_lines(planned)]
+    if planned.request.ssh_from:
+        lines.append(f"  SSH from {', '.join(planned.request.ssh_from)}")
+    worst = "nothing bounds the bill" if planned.worst_case_usd is None else f"{money(planned.worst_case_usd)} USD"
+    lines.append(f"  at worst: {worst}")
+    return [*lines, *_old_price_lines(planned)]
+
+
+def _ending_line(planned: UpPlan) -> str:
+    from datetime import datetime
+
+    from gpucloud.core.guards import first_line
+
+    name = planned.request.name
+    deadline = datetime.fromtimestamp(planned.deadline_at) if planned.deadline_at is not None else None
+    return f"{name}: {first_line(datetime.fromtimestamp(planned.made_at), deadline, name)}"
+
+
+def _offer_lines(planned: UpPlan) -> list[str]:
+    nodes, shown = planned.request.nodes, planned.order[:SHOWN_OFFERS]
+    lines = [f"  {number}. {_offer_words(offer, nodes)}" for number, offer in enumerate(shown, 1)]
+    hidden = len(planned.order) - SHOWN_OFFERS
+    return [*lines, f"  … and {hidden} more offers if those have no capacity"] if hidden > 0 else lines
+
+
+def _guard_lines(planned: UpPlan) -> list[str]:
+    from gpucloud.core.units import iso_utc
+
+    lines = []
+    for guard in planned.guards:
+        when = f" at {iso_utc(guard.ends_epoch_s)}" if guard.ends_epoch_s else ""
+        survives = f", survives: {', '.join(guard.survives).replace('_', ' ')}" if guard.survives else ""
+        lines.append(f"  guard {guard.kind.replace('_', ' ')}: {guard.action.replace('_', ' ')}{when}{survives}")
+    return lines
+
+
+def _outline_lines(planned: UpPlan) -> list[str]:
+    """Image, login and everything that will be made, where the driver of the first offer tells."""
+    outline = planned.outline
+    lines = [f"  image {outline.image}"] if outline.image else []
+    if outline.ssh_user:
+        lines.append(f"  login as {outline.ssh_user}")
+    if outline.notes or outline.image:
+        lines.append(f"  makes {', '.join(f'{kind} {name}'.strip() for kind, name in outline.resources)}")
+    return [*lines, *(f"  {note}" for note in outline.notes)]
+
+
+def _offer_words(offer: Offer, nodes: int) -> str:
+    """One offer as a phrase."""
+    from gpucloud.core.query import has_old_price
+
+    gpus = gpu_words({"accelerator_count": offer.accelerator_count, "accelerator": offer.accelerator})
+    place = " ".join(dict.fromkeys(part for part in (offer.cloud, offer.zone or offer.region) if part))
+    price = "price unknown" if offer.usd_per_hour is None else f"{money(offer.usd_per_hour * nodes)} USD/h"
+    many = f"{nodes} x " if nodes > 1 else ""
+    dated = f", price of {offer.observed_on}" if offer.observed_on else ""
+    dated += ", older than a year" if dated and has_old_price(offer) else ""
+    return f"{many}{offer.instance_type} ({gpus or 'no GPU'}) {offer.market} in {place}, {price}{dated}"
+
+
+def _old_price_lines(planned: UpPlan) -> list[str]:
+    """A warning where the first offer's price says little about today's bill, with the command that cures it."""
+    from gpucloud.core.offers import refresh_command
+    from gpucloud.core.query import has_old_price
+
+    if not has_old_price(planned.order[0]):
+        return []
+    cure = refresh_command([planned.order[0].cloud])
+    asks = f"; `{cure}` asks for today's" if cure else ""
+    return [f"  mind: no fitting offer has a price younger than a year, the bill may differ{asks}"]
+
+
+def plan_view(planned: UpPlan) -> View:
+    """The plan for `--dry-run`."""
+    from gpucloud.core.answers import up_plan_json
+
+    body = dict(up_plan_json(planned))
+    rows = [{**item, "gpus": gpu_words(item)} for item in body["order"]]
+    return View("up", {"plan": body}, PLAN_COLUMNS, rows, plan_lines(planned))
+
+
+def result_view(result: UpResult, now: float) -> View:
+    """What came of it."""
+    from gpucloud.core.answers import attempts_json, deployment_json
+
+    deployment = result.deployment
+    view = deployments_view("up", [deployment_json(deployment, now)], attempts=attempts_json(deployment))
+    failed = [line for line in attempts_json(deployment) if line["outcome"] != "ready"]
+    notes = [
+        f"Tried before: {line['cloud']} {line['region']} {line['instance_type']}: {line['message']}" for line in failed
+    ]
+    notes.append(f"Next: gpucloud run --on {deployment.name} CMD   or   gpucloud ssh {deployment.name}")
+    return view._replace(notes=notes)
