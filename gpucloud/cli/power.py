@@ -75,6 +75,8 @@ def extend(
     if len(words) > 2:
         raise UsageError("`extend` takes a name and a time.", "Write it like `gpucloud extend train 6h`.")
     name, time_text = (words[0], words[1]) if len(words) == 2 else (None, words[0])
+    if name is None and time_text[:1].isalpha():
+        raise UsageError("How much longer is not said.", f"Write it like `gpucloud extend {time_text} 6h`.")
     seconds = duration_s(time_text, "time")
     if seconds <= 0:
         raise UsageError("The time has to be more than nothing.", "Write it like 6h or 90m.")

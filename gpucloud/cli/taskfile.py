@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gpucloud.core.errors import UsageError
-from gpucloud.core.task import FIELDS, Task, parse_fields, settle
+from gpucloud.core.task import FIELDS, TEMPLATE, Task, parse_fields, settle
 
 TASK_FILE = "gpucloud.yaml"
 SETTINGS = ("max_usd_per_hour",)
@@ -40,11 +40,11 @@ def read(path: Path, extra: tuple[str, ...] = ()) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark is not None else ""
         reason = getattr(error, "problem", None) or "it is not YAML"
-        raise UsageError(f"{path}{line}: {reason}.", "See the commented template: gpucloud init.") from None
+        raise UsageError(f"{path}{line}: {reason}.", TEMPLATE) from None
     if raw is None:
         return {}
     if not isinstance(raw, dict):
-        raise UsageError(f"{path} is not a list of KEY: value.", "See the commented template: gpucloud init.")
+        raise UsageError(f"{path} is not a list of KEY: value.", TEMPLATE)
     return parse_fields(raw, path.name, extra)
 
 

@@ -26,11 +26,15 @@ def letters(data: bytes) -> str:
 def check_name(name: str) -> str:
     """The name itself when it is a legal deployment name; raises UsageError otherwise."""
     if _NAME.fullmatch(name) is None:
-        raise UsageError(
-            f"'{name}' is not a name for a deployment.",
-            "Use a lower-case letter, then up to 30 letters, digits or hyphens.",
-        )
+        near = _legal(name)
+        hint = "Use a lower-case letter, then up to 30 lower-case letters, digits or hyphens"
+        raise UsageError(f"'{name}' is not a name for a deployment.", f"{hint}, as in {near or 'train-2'}.")
     return name
+
+
+def _legal(name: str) -> str:
+    """The legal name most like it, or nothing."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).lstrip("-0123456789")[:31].rstrip("-")
 
 
 def deployment_id(name: str, random: bytes) -> str:

@@ -312,9 +312,11 @@ def only_one(present: Present) -> Deployment:
     """The only live deployment. Raises UsageError when there are none or several."""
     live = present.live
     if not live:
-        raise UsageError("There is no deployment.", "Make one with `gpucloud up`.")
+        raise UsageError(
+            "There is no deployment.", "Make one with `gpucloud up --gpu A100`, or `gpucloud up --cloud local` here."
+        )
     if len(live) > 1:
-        raise UsageError("There are several deployments.", f"Name one of {', '.join(d.name for d in live)}.")
+        raise UsageError("There are several deployments.", f"Name the one you mean: {', '.join(d.name for d in live)}.")
     return live[0]
 
 

@@ -15,16 +15,17 @@ from gpucloud.core.units import split_quantity
 
 Range = tuple[float, float]
 MAX_RANGES = 10
+NO_NUMBER = ("a plain number", "Write it like 7e9, 7B, 0.5 or 35%.")
 _COUNT_SUFFIX = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15}
 
 
 def number(text: str, what: str) -> float:
     """`"7e9"`, `"7B"`, `"1.4T"` or `"35%"` as a number. Raises UsageError for anything else."""
     if text.strip().endswith("%"):
-        return split_quantity(text.strip()[:-1], what)[0] / 100
-    value, suffix = split_quantity(text, what)
+        return split_quantity(text.strip()[:-1], what, *NO_NUMBER)[0] / 100
+    value, suffix = split_quantity(text, what, *NO_NUMBER)
     if suffix not in _COUNT_SUFFIX:
-        raise UsageError(f"{what} '{text}' is not a plain number.", "Write it like 7e9, 7B, 0.5 or 35%.")
+        raise UsageError(f"{what} '{text}' is not {NO_NUMBER[0]}.", NO_NUMBER[1])
     return value * _COUNT_SUFFIX[suffix]
 
 

@@ -16,6 +16,9 @@ from gpucloud.core.errors import UsageError, nearest
 from gpucloud.core.names import check_name
 
 LAUNCHERS = ("auto", "none", "torchrun")
+TEMPLATE = "See the template with every key: `gpucloud init`."
+FLAGS = "the command line"  # as `where` of what was typed
+OPTIONS = {"clouds": "cloud", "regions": "region", "budget_usd": "budget", "idle_min": "idle", "tags": "tag"}
 AT_END = ("", "stop", "delete")
 MARKETS = ("on-demand", "spot", "any")
 TAG_WORD = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -84,12 +87,19 @@ def _refuse_unknown(raw: Mapping[str, Any], known: tuple[str, ...], where: str) 
 def _parse(key: str, value: Any, where: str) -> Any:
     try:
         return _PARSERS[key](value)
-    except (ValueError, TypeError, UsageError) as error:
-        reason = error.message if isinstance(error, UsageError) else str(error)
-        hint = (
-            error.hint if isinstance(error, UsageError) and error.hint else "See the commented template: gpucloud init."
-        )
-        raise UsageError(f"{where}: '{key}' cannot be {value!r}: {reason}", hint) from None
+    except UsageError as error:  # it names the value itself
+        raise UsageError(_placed(key, error.message, where), error.hint) from None
+    except (ValueError, TypeError) as error:
+        hint = "See `gpucloud up --help`." if where == FLAGS else TEMPLATE
+        raise UsageError(_placed(key, f"{key} cannot be {value!r}: {error}", where), hint) from None
+
+
+def _placed(key: str, message: str, where: str) -> str:
+    """With the file or variable before it, or with the option for the key where it was typed."""
+    if where != FLAGS:
+        return f"{where}: {message}"
+    option = "--" + OPTIONS.get(key, key.replace("_", "-"))
+    return option + message.removeprefix(key) if message.startswith(f"{key} ") else message
 
 
 def _text(value: Any) -> str:
@@ -117,7 +127,10 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
 
 def _whole(smallest: int) -> Callable[[Any], int]:
     def count(value: Any) -> int:
-        number = int(str(value))
+        try:
+            number = int(str(value))
+        except ValueError:
+            raise ValueError("it has to be a whole number.") from None
         if number < smallest:
             raise ValueError(f"it has to be {smallest} or more.")
         return number
@@ -126,7 +139,10 @@ def _whole(smallest: int) -> Callable[[Any], int]:
 
 
 def _number(value: Any) -> float:
-    number = float(str(value))
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = -1.0
     if not 0 <= number < float("inf"):
         raise ValueError("it has to be a number, zero or more.")
     return number

@@ -9,31 +9,33 @@ from gpucloud.core.errors import UsageError
 
 SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31557600.0}
 GIB = {"": 1.0, "gib": 1.0, "gb": 1.0, "g": 1.0, "mib": 1 / 1024, "mb": 1 / 1024, "tib": 1024.0, "tb": 1024.0}
+NO_DURATION = ("a length of time", "Write it like 90m, 6h or 2d; the units are s, m, h, d, w and y.")
+NO_MEMORY = ("an amount of memory", "Write it like 40GB or 512MiB; the units are GB, GiB, MB, MiB, TB and TiB.")
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Z]*)\s*")
 
 
-def split_quantity(text: str, what: str) -> tuple[float, str]:
-    """`"1.5h"` → `(1.5, "h")`. Raises UsageError when it is not a non-negative number with a unit."""
+def split_quantity(text: str, what: str, kind: str, hint: str) -> tuple[float, str]:
+    """`"1.5h"` → `(1.5, "h")`. Raises UsageError, "not `kind`" with `hint`, when it is no such non-negative number."""
     match = _QUANTITY.fullmatch(text)
     if match is None:
-        raise UsageError(f"{what} '{text}' is not a number with a unit.", "Write it like 6h, 90m or 0.5.")
+        raise UsageError(f"{what} '{text}' is not {kind}.", hint)
     return float(match[1]), match[2].lower()
 
 
 def duration_s(text: str, what: str = "duration", bare: str = "h") -> float:
     """Seconds in `"90m"`, `"6h"`, `"54d"` or a bare number, which is in `bare` units (hours by default)."""
-    value, unit = split_quantity(text, what)
+    value, unit = split_quantity(text, what, *NO_DURATION)
     unit = unit or bare
     if unit not in SECONDS:
-        raise UsageError(f"{what} '{text}' has no known unit.", "Use s, m, h, d, w or y, as in 90m or 6h.")
+        raise UsageError(f"{what} '{text}' is not {NO_DURATION[0]}.", NO_DURATION[1])
     return value * SECONDS[unit]
 
 
 def memory_gib(text: str, what: str = "memory") -> float:
     """GiB in `"40GB"`, `"40"` or `"512MiB"`. GB is read as GiB, the way card names use it."""
-    value, unit = split_quantity(text, what)
+    value, unit = split_quantity(text, what, *NO_MEMORY)
     if unit not in GIB:
-        raise UsageError(f"{what} '{text}' has no known unit.", "Use GB, GiB, MB or TB, as in 40GB.")
+        raise UsageError(f"{what} '{text}' is not {NO_MEMORY[0]}.", NO_MEMORY[1])
     return value * GIB[unit]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpucloud.core.errors import UsageError
-from gpucloud.core.task import FIELDS, Sync, Task, parse_fields, settle
+from gpucloud.core.task import FIELDS, FLAGS, Sync, Task, parse_fields, settle
 
 
 def test_every_field_of_the_contract_is_there():
@@ -77,3 +77,20 @@ def test_the_strongest_layer_wins_and_environments_join():
 def test_names_that_are_refused(name):
     with pytest.raises(UsageError):
         parse_fields({"name": name}, "gpucloud.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "typed", "in_a_file"),
+    [
+        ("name", "A_B", "'A_B' is not a name for a deployment.", "x.yaml: 'A_B' is not a name for a deployment."),
+        ("max_hours", "5q", "--max-hours '5q' is not a length", "x.yaml: max_hours '5q' is not a length"),
+        ("nodes", "two", "--nodes cannot be 'two': it has to be a whole number.", "x.yaml: nodes cannot be 'two'"),
+        ("budget_usd", "x", "--budget cannot be 'x': it has to be a number", "x.yaml: budget_usd cannot be 'x'"),
+    ],
+)
+def test_a_wrong_value_is_said_once_and_by_the_name_that_was_typed(key, value, typed, in_a_file):
+    for where, sentence in ((FLAGS, typed), ("x.yaml", in_a_file)):
+        with pytest.raises(UsageError) as caught:
+            parse_fields({key: value}, where)
+        assert caught.value.message.startswith(sentence) and caught.value.hint
+        assert caught.value.message.count(f"'{value}'") == 1
