@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -32,14 +33,17 @@ def open_catalog(
     folder: Path | None = None,
     today: date | None = None,
     environ: Mapping[str, str] = os.environ,
+    while_building: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Catalog:
     """Open the shipped catalog (or `folder`, or GPUCLOUD_CATALOG_DIR) with the user's `overlay` over it.
 
     `cache` is where the index is kept; without one, or when it cannot be written, it lives in a temporary
-    database. Raises UsageError for a bad row (file, line, column) or a folder that is none.
+    database. `while_building()` is entered when the files must be read, which takes seconds where there are a
+    million offers, and left when the index stands. Raises UsageError for a bad row (file, line, column) or a
+    folder that is none.
     """
     base = folder or catalog_folder(environ)
-    return Catalog(open_index(base, overlay, cache), base, overlay, today or date.today())
+    return Catalog(open_index(base, overlay, cache, while_building), base, overlay, today or date.today())
 
 
 class Catalog:

@@ -11,6 +11,8 @@ import os
 import sqlite3
 import time
 import zlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from gpucloud.catalog.location import csv_files
@@ -21,7 +23,12 @@ SETTLED_S = 2.0  # a younger file may change again within the resolution of its 
 KEPT_INDEXES = 4
 
 
-def open_index(folder: Path, overlay: Path | None, cache: Path | None) -> sqlite3.Connection:
+def open_index(
+    folder: Path,
+    overlay: Path | None,
+    cache: Path | None,
+    while_building: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> sqlite3.Connection:
     """The index of the files in `folder` with those of `overlay` over them, built when needed.
 
     Without a writable `cache` it is built in a private temporary database that vanishes with the process.
@@ -38,7 +45,8 @@ def open_index(folder: Path, overlay: Path | None, cache: Path | None) -> sqlite
         connection = _opened(known) if known else None
         if connection is not None:
             return connection
-    return _by_content(layers, stamp, cache)
+    with while_building():
+        return _by_content(layers, stamp, cache)
 
 
 def stat_stamp(layers: list[Path]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gpucloud.cli.outside import home
+from gpucloud.cli.outside import opened_catalog
 from gpucloud.core.errors import NothingFits, UsageError
 from gpucloud.providers.registry import known_clouds
 
@@ -26,17 +26,16 @@ def candidates(ctx: Context, wishes: Wishes) -> tuple[Offer, ...]:
 
     Raises NothingFits.
     """
-    from gpucloud.catalog.catalog import open_catalog
     from gpucloud.core.cloud import GroupsOffers, SellsOffers
 
-    task, place = wishes.task, home()
+    task = wishes.task
     if not (task.gpu or task.clouds or wishes.instance_type):
         raise UsageError(
             "What kind of machine is not said.",
             "Name a GPU or a cloud: --gpu A100:8, or --cloud local for this machine.",
         )
     clouds = task.clouds or tuple(name for name in ctx.clouds.usual() if name not in ("local", "fake", "ssh"))
-    with open_catalog(place.catalog, place.cache) as catalog:
+    with opened_catalog() as catalog:
         wanted = _requests(catalog, task.gpu)
         found: list[Offer] = []
         for cloud in dict.fromkeys(clouds or known_clouds()):

@@ -7,9 +7,8 @@ from typing import Any
 
 import typer
 
-from gpucloud.catalog.catalog import open_catalog
 from gpucloud.cli.options import current
-from gpucloud.cli.outside import home
+from gpucloud.cli.outside import home, opened_catalog
 from gpucloud.render.text import age, plural
 from gpucloud.render.view import Column, Section, View, show
 
@@ -49,7 +48,7 @@ def info() -> None:
     from gpucloud.catalog import info as told
 
     place = home()
-    with open_catalog(place.catalog, place.cache) as catalog:
+    with opened_catalog() as catalog:
         clouds, files = told.clouds(catalog), told.files(catalog)
         overlay = str(place.catalog) if any(file["layer"] == "overlay" for file in files) else None
         body = {"folder": str(catalog.folder), "overlay": overlay, "clouds": clouds, "files": files}

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpucloud.catalog.catalog import Catalog, open_catalog
+from gpucloud.catalog.catalog import Catalog
 from gpucloud.cli import names_asked as asked
 from gpucloud.cli.options import current, narrate
-from gpucloud.cli.outside import home
+from gpucloud.cli.outside import home, opened_catalog
 from gpucloud.cli.views import money
 from gpucloud.core.errors import NothingFits, UsageError
 from gpucloud.render.view import Column, View, show
@@ -48,7 +48,7 @@ def history(
     what has changed since.
     """
     place = home()
-    with open_catalog(place.catalog, place.cache) as catalog:
+    with opened_catalog() as catalog:
         clouds = asked.known_clouds(catalog, cloud)
         wanted = _wanted(catalog, names, clouds)
         regions = asked.known_regions(catalog, region, clouds)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gpucloud.cli.options import current
-from gpucloud.cli.outside import home
+from gpucloud.cli.outside import home, waiting
 from gpucloud.core.errors import UsageError
 from gpucloud.render.text import plural
 from gpucloud.render.view import Column, Section, View, show
@@ -38,11 +38,13 @@ def import_(
 
     from gpucloud.flows import import_catalog as flow
 
-    found = flow.read(home(), os.environ, file, cloud=cloud, today=date.today().isoformat())
+    with waiting(f"reading {file}"):
+        found = flow.read(home(), os.environ, file, cloud=cloud, today=date.today().isoformat())
     taken = skip_refused or not found.refused
     rows = {name: len(lines) for name, lines in sorted(found.rows.items()) if lines}
     if taken and rows and not dry_run:
-        rows = flow.write(home(), found)
+        with waiting(f"writing what {file} holds"):
+            rows = flow.write(home(), found)
     written = taken and not dry_run
     refused = [line._asdict() for line in found.refused]
     body = {"imported": rows if written else {}, "would_import": rows, "refused": refused}

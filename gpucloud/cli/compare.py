@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from gpucloud.catalog.catalog import Catalog, open_catalog
+from gpucloud.catalog.catalog import Catalog
 from gpucloud.cli import names_asked as asked
 from gpucloud.cli.offer_view import notes, offers_view, speed_note
 from gpucloud.cli.options import current
-from gpucloud.cli.outside import home
+from gpucloud.cli.outside import opened_catalog, waiting
 from gpucloud.cli.speeds import Priced
 from gpucloud.core.errors import UsageError
 from gpucloud.core.offers import Offer
@@ -59,8 +59,7 @@ def compare(
     Needs no network and no credentials. Prices older than a year stand below the others, unranked. Ends with 3
     when nothing fits, and says which wish is to blame.
     """
-    place = home()
-    with open_catalog(place.catalog, place.cache) as shipped:
+    with opened_catalog() as shipped:
         catalog = _with_own(shipped, asked.commas(cloud))
         clouds = asked.known_clouds(catalog, cloud)
         query = OfferQuery(
@@ -121,12 +120,13 @@ def _answer(catalog: Catalog, query: OfferQuery, model: str | None, precision: s
         what = f"--sort {query.sort}" if by_work else "--precision"
         raise UsageError(f"{what} needs a model.", "Add --model, for example --model resnet50.")
     every_row = by_work or not query.all_regions
-    offers = catalog.offers(replace(query, limit=None) if every_row else query)
+    with waiting("looking through the offers"):
+        offers = catalog.offers(replace(query, limit=None) if every_row else query)
+        priced = _priced(catalog, offers, query, model, precision)
     if not offers:
         from gpucloud.cli.misses import nothing_fits
 
         raise nothing_fits(catalog, query)
-    priced = _priced(catalog, offers, query, model, precision)
     shown = priced[: query.limit]
     human = _for_people()
     lines = _notes(catalog, query, shown, len(offers), model) if human else []

@@ -74,12 +74,10 @@ def card_figure(name: str, figure: Callable[[Accelerator], float | None], what: 
 
     Raises UsageError when its forms differ in the figure, or when the catalog lacks it.
     """
-    from gpucloud.catalog.catalog import open_catalog
-    from gpucloud.cli.outside import home
+    from gpucloud.cli.outside import opened_catalog
     from gpucloud.core.accelerators import parse_request
 
-    place = home()
-    with open_catalog(place.catalog, place.cache) as catalog:
+    with opened_catalog() as catalog:
         cards = {card.name: card for card in catalog.accelerators()}
         names = parse_request(name, cards.values(), catalog.aliases()).accelerators
     for forms in (names, [one for one in names if "-SXM-" in one]):

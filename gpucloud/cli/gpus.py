@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from gpucloud.catalog.catalog import Catalog, open_catalog
+from gpucloud.catalog.catalog import Catalog
 from gpucloud.cli.names_asked import commas
 from gpucloud.cli.offer_view import whole
 from gpucloud.cli.options import current
-from gpucloud.cli.outside import home
+from gpucloud.cli.outside import opened_catalog
 from gpucloud.core.accelerators import GpuRequest, parse_request
 from gpucloud.core.offers import Accelerator, Offer
 from gpucloud.core.query import OfferQuery, is_stale
@@ -58,8 +58,7 @@ def gpus(
 
     With a name: every detail of that card or family, its other names, and the clouds that sell it.
     """
-    place = home()
-    with open_catalog(place.catalog, place.cache) as catalog:
+    with opened_catalog() as catalog:
         cards, aliases = catalog.accelerators(), catalog.aliases()
         asked = [parse_request(name, cards, aliases) for name in commas(names)]
         chosen = _chosen(cards, asked)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ class Globals(NamedTuple):
 
 
 _CURRENT: ContextVar[Globals] = ContextVar("gpucloud_globals")
+Aside = Callable[[], AbstractContextManager[None]]
+_ASIDE: ContextVar[Aside] = ContextVar("gpucloud_aside", default=nullcontext)
 
 
 def current() -> Globals:
@@ -44,11 +47,22 @@ def narrate(sentence: str) -> None:
     if current().quiet:
         return
     try:
-        print(sentence, file=sys.stderr, flush=True)
+        with _ASIDE.get()():
+            print(sentence, file=sys.stderr, flush=True)
     except OSError:  # a listener who left does not stop a machine half way
         from gpucloud.cli.streams import mute
 
         mute(sys.stderr)
+
+
+@contextmanager
+def spoken_aside(aside: Aside) -> Iterator[None]:
+    """Inside, what is narrated is said within `aside()`: a live line is away meanwhile."""
+    before = _ASIDE.set(aside)
+    try:
+        yield
+    finally:
+        _ASIDE.reset(before)
 
 
 def _remember(field: str) -> Callable[[Any, Any, Any], Any]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
 
-from gpucloud.cli.options import current, narrate
+from gpucloud.cli.options import current, narrate, spoken_aside
 from gpucloud.core.errors import Interrupted, Unreachable
 
 if TYPE_CHECKING:
+    from gpucloud.catalog.catalog import Catalog
     from gpucloud.core.cloud import Endpoint
     from gpucloud.core.offers import Accelerator, Offer
     from gpucloud.core.wire import Transport
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_waits: tuple[LiveLine, str] | None = None  # the line that is drawn now, and what it says
+
 
 def home() -> Home:
     """The user's home of gpucloud; nothing is created."""
@@ -34,17 +37,46 @@ def home() -> Home:
     return Home.from_environment(os.environ)
 
 
+def opened_catalog() -> Catalog:
+    """The catalog with the user's overlay; a live line while its index must be built."""
+    from gpucloud.catalog.catalog import open_catalog
+
+    place = home()
+    return open_catalog(place.catalog, place.cache, while_building=lambda: waiting("building the catalog's index"))
+
+
+@contextmanager
+def waiting(sentence: str) -> Iterator[None]:
+    """A live line for what is inside, where no context is open that has its own. Inside another, it is told instead."""
+    global _waits
+    outer = _waits
+    line = outer[0] if outer else _live_line()
+    _waits = (line, sentence)
+    line.show(sentence)
+    try:
+        with spoken_aside(line.aside):
+            yield
+    finally:
+        _waits = outer
+        line.show(outer[1] if outer else "")
+
+
+def _live_line() -> LiveLine:
+    from gpucloud.render.live import LiveLine
+
+    return LiveLine(sys.stderr, enabled=not current().quiet)
+
+
 @contextmanager
 def context() -> Iterator[Context]:
     """The flows' outside, with the journal open."""
     from gpucloud.flows.context import Clouds, Context, Waits
     from gpucloud.flows.over_ssh import OverSsh, public_key
-    from gpucloud.render.live import LiveLine
     from gpucloud.state.journal import Journal
 
     place = home()
     _quiet_libraries()
-    line = LiveLine(sys.stderr, enabled=not current().quiet)
+    line = _live_line()
     say, asking = _beside(line, narrate), _beside(line, ask)
     journal = Journal.open(place, warn=narrate)
     try:

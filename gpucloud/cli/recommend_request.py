@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpucloud.cli.given import ranges, single, whole
-from gpucloud.cli.outside import home
+from gpucloud.cli.outside import opened_catalog
 from gpucloud.cli.own_offers import OWN_CLOUDS
 from gpucloud.core import advice as rules
 from gpucloud.core.accelerators import GpuRequest, parse_request
@@ -57,12 +57,9 @@ class Answer(NamedTuple):
 
 def answer(words: Mapping[str, Any]) -> Answer:
     """Raises UsageError for words that make no sense, NothingFits when no option meets the wishes."""
-    from gpucloud.catalog.catalog import open_catalog
-
     numbers = _numbers(words)
     wanted = _wanted(words, numbers)
-    place = home()
-    with open_catalog(place.catalog, place.cache) as catalog:
+    with opened_catalog() as catalog:
         cards = {card.name: card for card in catalog.accelerators()}
         finder = _Finder(cards, catalog.aliases())
         wishes = _wishes(words, numbers, finder, catalog)

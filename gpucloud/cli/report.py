@@ -17,7 +17,7 @@ import typer
 
 from gpucloud.cli.inside import printed
 from gpucloud.cli.options import current, narrate
-from gpucloud.cli.outside import home
+from gpucloud.cli.outside import home, opened_catalog, waiting
 from gpucloud.core.errors import NothingFits, UsageError
 
 if TYPE_CHECKING:
@@ -63,8 +63,10 @@ def _write(command: str, words: list[str]) -> None:
     asked, rest = _own_options(words)
     plot, file = asked.get("plot"), asked.get("file")
     _check(command, asked)
-    body = _told(command, rest)
-    report = _reports()[command](body, shlex.join([command, *rest]))
+    with waiting(f"asking `gpucloud {command}`"):
+        body = _told(command, rest)
+    with waiting("making the report"):
+        report = _reports()[command](body, shlex.join([command, *rest]))
     if not report.rows:
         raise NothingFits(
             f"`gpucloud {command}` found nothing to show.", f"`gpucloud {command}` without options shows what there is."
@@ -72,7 +74,8 @@ def _write(command: str, words: list[str]) -> None:
     if plot:
         from gpucloud.cli.report_pictures import draw
 
-        draw(command, asked.get("picture"), Path(plot), body, lambda: _history(body))
+        with waiting("drawing the picture"):
+            draw(command, asked.get("picture"), Path(plot), body, lambda: _history(body))
         narrate(f"Wrote {plot}.")
     if file or not plot:
         _page(report, Path(file or DEFAULT_FILE))
@@ -136,8 +139,9 @@ def _page(report: Report, path: Path) -> None:
     from gpucloud.render.report.library import library
     from gpucloud.render.report.page import page
 
-    script = library(home().cache)
-    text = page(report, script, template_dir() / "report", version=__version__, day=date.today().isoformat())
+    with waiting("making the page"):
+        script = library(home().cache)
+        text = page(report, script, template_dir() / "report", version=__version__, day=date.today().isoformat())
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_text(text, encoding="utf-8")
@@ -168,10 +172,8 @@ def _with_history(build: Callable[..., Report]) -> Callable[[dict[str, Any], str
 
 def _history(body: Mapping[str, Any]) -> Sequence[PastPrice]:
     """Every known price of the machines of these offers."""
-    from gpucloud.catalog.catalog import open_catalog
     from gpucloud.cli.catalog_history import lines_of
 
     kinds = {(offer["cloud"], offer["instance_type"]) for offer in body["offers"]}
-    place = home()
-    with open_catalog(place.catalog, place.cache) as catalog:
-        return lines_of(catalog, place.catalog, kinds)
+    with opened_catalog() as catalog:
+        return lines_of(catalog, home().catalog, kinds)

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from gpucloud.catalog.catalog import Catalog, open_catalog
+from gpucloud.catalog.catalog import Catalog
 from gpucloud.cli import names_asked as asked
 from gpucloud.cli.offer_view import whole
 from gpucloud.cli.options import current
-from gpucloud.cli.outside import home
+from gpucloud.cli.outside import opened_catalog
 from gpucloud.core.accelerators import GpuRequest
 from gpucloud.core.errors import NothingFits, UsageError
 from gpucloud.core.throughput import PRECISIONS, Benchmark, evidence, one_per_source
@@ -76,8 +76,7 @@ def throughput(
         raise UsageError("--params describes a model that is not in the catalog.", "Name GPUs, and no --model.")
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit} shows nothing.", "Give a number of one or more.")
-    place = home()
-    with open_catalog(place.catalog, place.cache) as catalog:
+    with opened_catalog() as catalog:
         requests = asked.gpu_requests(catalog, gpus)
         name = asked.known_model(catalog, model)
         wanted = asked.one_of("--precision", precision, [one for one in PRECISIONS if one]) if precision else None
