@@ -42,9 +42,20 @@ def plan_lines(planned: UpPlan) -> list[str]:
     lines = [_ending_line(planned), *_offer_lines(planned), *_guard_lines(planned), *_outline_lines(planned)]
     if planned.request.ssh_from:
         lines.append(f"  SSH from {', '.join(planned.request.ssh_from)}")
-    worst = "nothing bounds the bill" if planned.worst_case_usd is None else f"{money(planned.worst_case_usd)} USD"
-    lines.append(f"  at worst: {worst}")
-    return [*lines, *_old_price_lines(planned)]
+    return [*lines, _worst_line(planned), *_old_price_lines(planned)]
+
+
+def _worst_line(planned: UpPlan) -> str:
+    """What the first offer costs at worst, and where others are dearer, that they are."""
+    from gpucloud.core.guards import usd_per_hour
+
+    if planned.worst_case_usd is None:
+        return "  at worst: nothing bounds the bill"
+    first, dearest = usd_per_hour(planned.order[0], planned.request.nodes), planned.usd_per_hour
+    line = f"  at worst: {money(planned.worst_case_usd)} USD"
+    if first is None or dearest is None or dearest <= first:
+        return line
+    return f"{line} with the first offer; the dearest costs {money(dearest)} USD/h instead of {money(first)}"
 
 
 def _ending_line(planned: UpPlan) -> str:

@@ -56,6 +56,15 @@ def test_regions_for_other_kinds_of_accounts_are_tried_only_when_named():
     assert regions("--region", "us-gov-west-1") == {"us-gov-west-1"}
 
 
+@pytest.mark.skipif(not has_driver(DRIVERS["aws"]), reason="no driver for aws here")
+def test_the_worst_case_says_when_another_offer_is_dearer():
+    asked = ("up", "trial", "--cloud", "aws", "--region", "us-east-1", "--dry-run")
+    several = alone(*asked, "--gpu", "A100:8", COLUMNS="200").stdout
+    assert "USD with the first offer; the dearest costs " in several
+    one = alone(*asked, "--gpu", "A100:8", "--instance-type", "p4d.24xlarge", COLUMNS="200").stdout
+    assert "at worst: " in one and "the dearest" not in one
+
+
 def test_the_plan_of_the_fake_cloud_tells_everything():
     words = ("up", "trial", "--cloud", "fake", "--gpu", "T4", "--image", "mine", "--nodes", "2", "--dry-run")
     done = alone(*words, COLUMNS="200")
