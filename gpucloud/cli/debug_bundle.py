@@ -9,13 +9,14 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from gpucloud.cli import registry
 from gpucloud.core.errors import GpucloudError
-from gpucloud.core.starring import known_secrets, starred, starred_words
+from gpucloud.core.starring import SECRET_NAME, VARIABLE, known_forms, known_secrets, starred, starred_words
 from gpucloud.state.home import Home, write_private
 
 KEPT, EVENTS, CAUSES, FRAMES = 10, 40, 5, 60
@@ -24,6 +25,10 @@ VARIABLES = (
     "BOTO_", "PYTHON", "LC_",
 )  # fmt: skip
 SINGLE = ("LANG", "TERM", "COLUMNS", "NO_COLOR", "SSH_AUTH_SOCK", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+FILE_BYTES = 1 << 20  # of a task file that are looked through
+ASSIGNED = re.compile(
+    r"([\w-]+)[\"']?[ \t]*[:=][ \t]*\[?[ \t]*(\"[^\"\n]*\"|'[^'\n]*'|(?![{\s])(?:(?! #)[^,}\]\n\r])+)"
+)
 TOLD_OF_EVENTS = (
     "attempt", "name", "cloud", "region", "code", "message", "state", "states", "exit_code", "rank", "verdict", "kept",
     "run", "nodes", "deadline_epoch_s", "ended_at", "nothing_left",
@@ -53,7 +58,7 @@ def _write(home: Home, found: Mapping[str, Any]) -> Path:
 
 def bundle(error: BaseException, ours: GpucloudError, words: Sequence[str], home: Home) -> dict[str, Any]:
     """Everything that is told. A part that cannot be found out says why instead."""
-    known = known_secrets(words, os.environ) | _tokens(home)
+    known = known_secrets(words, os.environ) | _tokens(home) | _in_files(home, words)
     parts: dict[str, Callable[[], Any]] = {
         "versions": _versions,
         "extras": _libraries,
@@ -92,6 +97,43 @@ def _tokens(home: Home) -> set[str]:
         return {path.read_text(errors="replace").strip() for path in home.keys.glob("proof-*")} - {""}
     except OSError:
         return set()
+
+
+def _in_files(home: Home, words: Sequence[str]) -> set[str]:
+    """Values of variables, and of what is named like a secret, in the task file and the home's settings.
+
+    Read line by line as well, because the error may be that a file cannot be parsed; a text of several lines is
+    then not known.
+    """
+    named = (Path(word.partition("=")[2] or word) for word in words if word.endswith((".yaml", ".yml")))
+    found: set[str] = set()
+    for path in (Path("gpucloud.yaml"), *named, *sorted(home.root.glob("*.yaml"))):
+        text = ""
+        with suppress(OSError, ValueError):
+            text = path.read_bytes()[:FILE_BYTES].decode(errors="replace")
+        found |= {match[2] for match in ASSIGNED.finditer(text) if _hidden(match[1])} | set(_hidden_leaves(text))
+    return known_forms({value.strip().strip("\"'") for value in found})
+
+
+def _hidden(name: str) -> bool:
+    return bool(VARIABLE.fullmatch(name) or SECRET_NAME.search(name))
+
+
+def _hidden_leaves(text: str) -> Iterator[str]:
+    import yaml
+
+    try:
+        left = [(yaml.safe_load(text), False)]
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return
+    while left:
+        tree, inside = left.pop()
+        if isinstance(tree, dict):
+            left += [(item, inside or key == "env" or _hidden(str(key))) for key, item in tree.items()]
+        elif isinstance(tree, list):
+            left += [(item, inside) for item in tree]
+        elif inside and tree is not None:
+            yield str(tree)
 
 
 def _carrier(words: Sequence[str]) -> str | None:

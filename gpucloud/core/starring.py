@@ -50,7 +50,12 @@ def known_secrets(words: Sequence[str], environ: Mapping[str, str]) -> set[str]:
     found |= {value for name, value in environ.items() if name in asked or SECRET_NAME.search(name)}
     found |= {match[2] for text in (*words, *environ.values()) for match in IN_URL.finditer(text)}
     found |= {value for name, value in _options(words) if name not in PAIRED and SECRET_NAME.search(name)}
-    return {form for value in found for form in _forms(value) if len(form) >= SHORTEST}
+    return known_forms(found)
+
+
+def known_forms(values: Collection[str]) -> set[str]:
+    """The ways in which these secrets get into a text, without those too short to be looked for."""
+    return {form for value in values for form in _forms(value) if len(form) >= SHORTEST}
 
 
 def _forms(value: str) -> set[str]:

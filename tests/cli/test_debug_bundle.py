@@ -91,6 +91,34 @@ def test_secrets_everywhere_and_none_in_the_bundle(home, monkeypatch):
     assert "HF_TOKEN" in text and "run_created" in text and '"cloud": "aws"' in text  # names and facts stay
 
 
+TASK = """name: train
+env:
+  MODE: "canary-mode"
+  DB_URL: postgres://joe:canary-db@db/x  # canary-comment
+  MANY: [canary-many]
+  LONG: |
+    canary-long
+  lower: canary-lower
+"""
+
+
+@pytest.mark.parametrize("task", [TASK, TASK.replace("lower: canary-lower", "") + "run: [", "env: {A: canary-flow, B"])
+def test_values_of_the_task_file_and_of_settings_are_in_no_bundle(home, tmp_path, monkeypatch, task):
+    """Also where the file cannot be parsed, or its error quotes the value."""
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    (tmp_path / "there" / "gpucloud.yaml").write_text(task)
+    home.root.mkdir()
+    (home.root / "config.yaml").write_text("lambda_api_key: canary-config\nhttps_proxy: http://a:canary-set@p:1\n")
+    assert main(["up", "--debug", "--yes", "--no-input"]) == 2
+    fail(ValueError(f"cannot use {task} canary-config http://a:canary-set@p:1"), ["up"])
+    paths = left(home)
+    text = "".join(path.read_text() for path in paths).replace("canary-comment", "")
+    if "run: [" in task:  # what cannot be parsed is only known line by line
+        text = text.replace("canary-long", "")
+    assert len(paths) == 2 and "canary" not in text and "cannot use" in text
+
+
 def test_the_newest_ten_are_kept(home):
     (home.root / "debug").mkdir(parents=True)
     mine = home.root / "debug" / "notes.txt"
