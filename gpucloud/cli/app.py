@@ -11,7 +11,6 @@ from typer.core import TyperGroup
 
 from gpucloud.cli import complete, registry
 from gpucloud.cli.options import current, global_options, reset
-from gpucloud.core.errors import GpucloudError
 
 COMMAND_ENDS = 31  # column of the greeting in which its explanations begin
 GREETING = """\
@@ -65,20 +64,14 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
         if not name.startswith("-") and name not in self.list_commands(ctx):  # not built here: that costs
-            raise _unknown(name, self.list_commands(ctx))
+            from gpucloud.cli import misspelt
+
+            raise misspelt.unknown_command(name, self.list_commands(ctx), ctx.command_path)
         return super().resolve_command(ctx, args)
 
 
 def _help_line(entry: registry.Entry | tuple[str, registry.Group]) -> str:
     return entry.help if isinstance(entry, registry.Entry) else entry[0]
-
-
-def _unknown(name: str, known: list[str]) -> GpucloudError:
-    from gpucloud.core.errors import UsageError, nearest
-
-    close = nearest(name, known, 1)
-    hint = f"Did you mean `{close[0]}`?" if close else "See `gpucloud --help`."
-    return UsageError(f"There is no command '{name}'.", hint)
 
 
 def build(name: str, entry: registry.Entry) -> Any:

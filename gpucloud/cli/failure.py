@@ -8,7 +8,7 @@ from typing import TextIO
 
 from gpucloud.cli import streams
 from gpucloud.cli.options import Globals
-from gpucloud.core.errors import GpucloudError, Interrupted, UsageError
+from gpucloud.core.errors import GpucloudError, Interrupted
 
 ONLY_READ = ("ls", "cost", "ps", "logs", "check")  # beside what chooses: a reader who leaves ends nothing
 
@@ -50,9 +50,10 @@ def explain(error: BaseException) -> GpucloudError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("Interrupted.", "Nothing was lost; `gpucloud ls` shows what exists.")
-    parse = getattr(error, "format_message", None)  # the parser's own errors, in whichever module Typer keeps them
-    if parse is not None:
-        return UsageError(_sentence(parse()), _usage_hint(error))
+    if hasattr(error, "format_message"):  # the parser's own errors, in whichever module Typer keeps them
+        from gpucloud.cli import misspelt
+
+        return misspelt.explain(error)
     if type(error).__name__ == "Abort":
         return Interrupted("Stopped at the question; nothing was changed.", "Use --yes to answer yes.")
     if isinstance(error, BrokenPipeError):
@@ -71,15 +72,6 @@ def _from_os(error: OSError) -> GpucloudError:
     where = f" ({error.filename})" if error.filename else ""
     sentence = f"The system refused: {error.strerror or error}{where}."
     return GpucloudError(sentence, "Check the path, its permissions and the free space, then try again.")
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?")) else text + "."
-
-
-def _usage_hint(error: BaseException) -> str:
-    context = getattr(error, "ctx", None)
-    return f"See `{context.command_path} --help`." if context is not None else "See `gpucloud --help`."
 
 
 def show(error: GpucloudError, as_json: bool, stream: TextIO) -> None:

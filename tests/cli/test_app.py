@@ -29,7 +29,28 @@ def test_version(capsys):
 def test_an_unknown_command_gets_the_nearest_one(capsys):
     assert main(["compar"]) == 2
     err = capsys.readouterr().err
-    assert "no command 'compar'" in err and "`compare`" in err
+    assert "no command 'compar'" in err and "`gpucloud compare`" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        ("refresh", "no command 'refresh'", "`gpucloud catalog refresh`"),
+        ("destroy", "no command 'destroy'", "`gpucloud down`"),
+        ("catalog infos", "no command 'infos' in `gpucloud catalog`", "`gpucloud catalog info`"),
+        ("estimate", "Which command of `gpucloud estimate`", "train, memory"),
+        ("compare --regoin x", "No such option: --regoin.", "Did you mean `--region`? See `gpucloud compare --help`"),
+        ("compare --max-price 3", "No such option: --max-price.", "`--max-usd-per-hour`"),
+        ("compare --limit x", "'x' is not a whole number.", "--limit: Rows"),
+        ("up a b", "Too many words: b.", "`gpucloud up [OPTIONS] [name]`"),
+        ("extend train", "How much longer", "`gpucloud extend train 6h`"),
+        ("recommend", "Missing option '--work'.", "--work: "),
+    ],
+)
+def test_what_the_parser_refuses_is_a_sentence_and_the_way_on(words, message, hint, capsys):
+    assert main(words.split()) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert message in first and hint in second
 
 
 def test_a_wrong_output_format_names_the_right_ones(capsys):
