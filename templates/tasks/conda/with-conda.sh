@@ -19,7 +19,7 @@ fi
 if ! cmp -s environment.yml "$place/made-from.yml"; then
     echo "with-conda: making the environment of environment.yml" >&2
     rm -rf "$environment" "$place/made-from.yml"
-    "$conda" env create --quiet --prefix "$environment" --file environment.yml >&2
+    "$conda" env create -q --prefix "$environment" --file environment.yml >&2
     cp environment.yml "$place/made-from.yml"
 fi
 exec "$conda" run --no-capture-output --prefix "$environment" "$@"
