@@ -31,12 +31,12 @@ def commands() -> list[tuple[str, ...]]:
     return found
 
 
-def help_page(words: tuple[str, ...]) -> str:
-    """What `gpucloud WORDS --help` prints, 100 columns wide."""
+def help_page(words: tuple[str, ...], columns: int = 100) -> str:
+    """What `gpucloud WORDS --help` prints on a terminal of that width."""
     from gpucloud.cli.app import main
 
     saved = os.environ.get("COLUMNS")
-    os.environ.update({"COLUMNS": "100"})
+    os.environ.update({"COLUMNS": str(columns)})
     out = io.StringIO()
     try:
         with contextlib.redirect_stdout(out):

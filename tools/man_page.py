@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tools.cli_docs import ROOT, commands, help_page
 
 PAGE = ROOT / "docs" / "gpucloud.1"
@@ -21,19 +23,30 @@ EXIT_CODES = (
 )
 
 
+COLUMNS = 72  # what is left of a terminal's 80 beside the indent of a manual page
+DESCRIPTION = """The commands stand in the order of the work: what to choose, the machines, the work on them.
+The options of gpucloud itself may also follow every command and are told once, with gpucloud."""
+COMMON = re.compile(r"^  -o, --output .*?^  --help [^\n]*\n?", re.DOTALL | re.MULTILINE)
+EMPTY = re.compile(r"^Options:\n(?:\n|\Z)", re.MULTILINE)
+
+
 def page() -> str:
     """The whole page in man(7) macros."""
     parts = [
         '.TH GPUCLOUD 1 "" "gpucloud" "User Commands"',
+        ".ad l",
+        ".nh",
         ".SH NAME",
         "gpucloud \\- compare GPU options by the cost of the work, provision, run and tear down over SSH",
         ".SH SYNOPSIS",
         ".B gpucloud",
         "[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGS\\fR]...",
+        ".SH DESCRIPTION",
+        _plain(DESCRIPTION),
         ".SH COMMANDS",
     ]
     for words in commands():
-        parts += [f".SS {_plain(' '.join(('gpucloud', *words)))}", ".nf", _plain(help_page(words).strip()), ".fi"]
+        parts += [f".SS {_plain(' '.join(('gpucloud', *words)))}", ".nf", _plain(_told(words)), ".fi"]
     parts.append(".SH EXIT STATUS")
     for code, meaning in EXIT_CODES:
         parts += [".TP", f".B {code}", _plain(meaning)]
@@ -53,6 +66,12 @@ def page() -> str:
         "No colours.",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _told(words: tuple[str, ...]) -> str:
+    """The help of a command, without the options that all have."""
+    text = help_page(words, COLUMNS).strip()
+    return EMPTY.sub("", COMMON.sub("", text)).rstrip() if words else text
 
 
 def _plain(text: str) -> str:
