@@ -62,7 +62,7 @@ def deployments() -> list[str]:
 def runs() -> list[str]:
     """Ids of runs, and the names that mean the newest."""
     present = _present()
-    return [run.id for run in present.runs.values()] + deployments() if present else []
+    return [run.id for run in present.runs] + deployments() if present else []
 
 
 def _catalog(read: Callable[[Any], Iterable[str]]) -> Callable[[], list[str]]:
@@ -118,6 +118,7 @@ OF_PARAM: dict[str | None, Callable[[], Iterable[str]]] = {
     "market": _words("on-demand", "spot", "any"),
     "precision": _words("fp32", "tf32", "fp16", "bf16", "fp8", "mixed"),
     "output": _words("table", "wide", "json", "csv", "markdown"),
+    "sort": _words("price", "gpu-price", "work-price", "throughput"),
     "at_end": _words("stop", "delete"),
 }
 OF_COMMAND: dict[tuple[str, str | None], Callable[[], Iterable[str]]] = {

@@ -51,6 +51,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("gpucloud catalog refresh l", ["lambda"]),
         ("gpucloud down ", ["alpha"]),
         ("gpucloud ssh al", ["alpha"]),
+        ("gpucloud logs al", ["alpha"]),
+        ("gpucloud compare --sort th", ["throughput"]),
         ("gpucloud run --on a", ["alpha"]),
         ("gpucloud init ref", ["reference"]),
     ],
