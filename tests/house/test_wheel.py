@@ -65,6 +65,11 @@ def test_the_wheel_carries_the_tracked_data(built, folder):
             assert wheel.read(f"gpucloud/_data/{name}") == (ROOT / name).read_bytes()
 
 
+def test_the_wheel_says_that_its_functions_are_typed(built):
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        assert "gpucloud/py.typed" in wheel.namelist()
+
+
 def test_the_sdist_can_be_built_from(built):
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         names = {name.split("/", 1)[1] for name in sdist.getnames() if "/" in name}
