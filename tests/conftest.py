@@ -30,6 +30,8 @@ FOREIGN = (
     "BOTO_",
     "LAMBDA_",
     "GPUCLOUD_",
+    "NO_COLOR",
+    "FORCE_COLOR",
 )
 NOBODY = {  # no credential of the user's is found, and no metadata service is asked whether this is a cloud machine
     "AWS_EC2_METADATA_DISABLED": "true",

@@ -28,16 +28,20 @@ gpucloud: the GPU you need, at the lowest cost of the result.
 
 def _greeting() -> str:
     """The greeting; in a narrow terminal what a command does stands below it."""
-    from gpucloud.render.view import terminal_width, wrapped
+    from gpucloud.render.paint import painter, with_commands
+    from gpucloud.render.terminal import terminal_width
+    from gpucloud.render.view import wrapped
 
-    width = terminal_width(sys.stdout)
-    if width is None or width >= max(map(len, GREETING.splitlines())):
-        return GREETING
+    width, paint = terminal_width(sys.stdout), painter(sys.stdout)
+    fits = width is None or width >= max(map(len, GREETING.splitlines()))
     lines: list[str] = []
     for line in GREETING.splitlines():
-        command, means = line[:COMMAND_ENDS].rstrip(), line[COMMAND_ENDS:]
-        parts = [command, f"    {means}"] if line.startswith("  ") else [line]
-        lines += [wrapped(part, width) for part in parts]
+        if not line.startswith("  "):
+            lines.append(with_commands(wrapped(line, width), paint))
+            continue
+        command, means = line[:COMMAND_ENDS], line[COMMAND_ENDS:]
+        shown = paint(command.rstrip(), "command")
+        lines += [command.replace(command.rstrip(), shown) + means] if fits else [shown, wrapped(f"    {means}", width)]
     return "\n".join(lines) + "\n"
 
 

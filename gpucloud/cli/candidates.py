@@ -24,8 +24,9 @@ def candidates(ctx: Context, wishes: Wishes) -> tuple[Offer, ...]:
     """Offers in order of price, those with a price older than a year last, without what no request can buy,
     and without regions for other kinds of accounts, where none is named.
 
-    Raises NothingFits.
+    Raises NothingFits, and UsageError where a region is of none of the clouds.
     """
+    from gpucloud.cli.names_asked import known_regions
     from gpucloud.core.cloud import GroupsOffers, SellsOffers
 
     task = wishes.task
@@ -46,6 +47,8 @@ def candidates(ctx: Context, wishes: Wishes) -> tuple[Offer, ...]:
                 found += provider.groups(fitting, task.nodes) if several else fitting  # type: ignore[attr-defined]
             else:
                 found += _from_catalog(catalog, cloud, wanted, wishes)
+        if not found and task.regions:
+            known_regions(catalog, task.regions, tuple(clouds))
     if not found:
         raise _nothing(wishes, clouds)
     return tuple(sorted(found, key=_order)[:MOST_ATTEMPTS])

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gpucloud.cli import tones
 from gpucloud.cli.options import current
 from gpucloud.cli.outside import context
 from gpucloud.core.errors import CredentialsError
@@ -13,7 +14,7 @@ from gpucloud.render.view import Column, View, show
 
 COLUMNS = (
     Column("cloud", "Cloud"),
-    Column("usable", "Usable"),
+    Column("usable", "Usable", tone=tones.of_yes),
     Column("identity", "As"),
     Column("via", "Through"),
     Column("reason", "Reason"),

@@ -9,6 +9,7 @@ from typing import TextIO
 from gpucloud.cli import streams
 from gpucloud.cli.options import Globals
 from gpucloud.core.errors import GpucloudError, Interrupted
+from gpucloud.render.paint import painter, with_commands
 
 ONLY_READ = ("ls", "cost", "ps", "logs", "check")  # beside what chooses: a reader who leaves ends nothing
 
@@ -79,9 +80,10 @@ def show(error: GpucloudError, as_json: bool, stream: TextIO) -> None:
     if as_json:
         print(json.dumps(error.as_json(), indent=2), file=stream)
         return
-    print(f"Error: {error.message}", file=stream)
+    paint = painter(stream)
+    print(paint("Error:", "bad"), with_commands(error.message, paint), file=stream)
     if error.hint:
-        print(f"  {error.hint}", file=stream)
+        print(with_commands(f"  {error.hint}", paint), file=stream)
 
 
 def _wants_json(words: list[str], options: Globals) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gpucloud.cli import tones
 from gpucloud.cli.speeds import Priced
 from gpucloud.core.offers import Offer, refresh_command
 from gpucloud.core.query import OfferQuery, is_stale
@@ -65,7 +66,7 @@ COLUMNS = (
     Column("usd_per_hour", "USD/h", right=True, write=usd(3)),
     Column("usd_per_gpu_hour", "USD/GPU-h", right=True, write=usd(3), keep=6),
     Column("age_days", "Price age", right=True, keep=8, write=age),
-    Column("remark", "Remark", keep=5),
+    Column("remark", "Remark", keep=5, tone=tones.of_remark),
     Column("zone", "Zone", wide=True),
     Column("arch", "Arch", wide=True),
     Column("availability", "Availability", wide=True),

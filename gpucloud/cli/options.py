@@ -47,8 +47,10 @@ def narrate(sentence: str) -> None:
     if current().quiet:
         return
     try:
+        from gpucloud.render.paint import painter, with_commands
+
         with _ASIDE.get()():
-            print(sentence, file=sys.stderr, flush=True)
+            print(with_commands(sentence, painter(sys.stderr)), file=sys.stderr, flush=True)
     except OSError:  # a listener who left does not stop a machine half way
         from gpucloud.cli.streams import mute
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gpucloud.cli import tones
 from gpucloud.cli.recommend_request import Answer
 from gpucloud.core import choose
 from gpucloud.core.errors import UsageError
@@ -14,8 +15,9 @@ from gpucloud.core.offers import age_bucket, refresh_command
 from gpucloud.core.options import Option, besides_json, memory_json, offer_json, speed_json
 from gpucloud.core.recommend import Recommendation
 from gpucloud.core.units import show_duration
+from gpucloud.render.terminal import terminal_width
 from gpucloud.render.text import plural
-from gpucloud.render.view import Column, Section, View, terminal_width
+from gpucloud.render.view import Column, Section, View
 
 DEFAULT_ROWS, NEAR_MISSES, PRICE_ONLY_ROWS, PURCHASE_ROWS = 12, 5, 5, 4
 PICK_WORDS = {"cheapest": "Cheapest", "fastest_within_budget": "Fastest", "startable_now": "Startable now"}
@@ -170,7 +172,7 @@ COLUMNS = (
     Column("unit_usd", "USD/unit", right=True, wide=True),
     Column("spot", "Spot, eff. USD/h", right=True, keep=2),
     Column("age", "Price", keep=4),
-    Column("mark", "", keep=7),
+    Column("mark", "", keep=7, tone=tones.of_mark),
 )
 
 

@@ -85,7 +85,7 @@ def up(
     with context() as ctx:
         planned = provisioning.plan(ctx, wishes, dry_run)
         if dry_run:
-            show(up_view.plan_view(planned), current().output)
+            show(up_view.plan_view(planned, current().output), current().output)
             return
         ahead = None
         if planned.existing is None or planned.existing.state != "ready":

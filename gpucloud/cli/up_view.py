@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gpucloud.cli import tones
 from gpucloud.cli.options import narrate
 from gpucloud.cli.views import deployments_view, gpu_words, money
+from gpucloud.render.text import plural
 from gpucloud.render.view import Column, View
 
 if TYPE_CHECKING:
@@ -26,23 +29,32 @@ PLAN_COLUMNS = (
     Column("nodes", "Nodes", right=True),
     Column("usd_per_hour", "USD/h", right=True, write=money),
     Column("observed_on", "Price of"),
+    Column("remark", "Remark", tone=tones.of_remark),
 )
 
 
 def show_plan(planned: UpPlan) -> None:
     """The plan in words on stderr: the end first, then where, what and how much at worst."""
-    from gpucloud.render.view import terminal_width, wrapped
+    from gpucloud.render.paint import painter
+    from gpucloud.render.terminal import terminal_width
+    from gpucloud.render.view import wrapped
 
-    for line in plan_lines(planned):
+    ending, *lines = plan_lines(planned, _offer_lines(planned))
+    narrate(painter(sys.stderr)(ending, "title"))
+    for line in lines:
         narrate(wrapped(line, terminal_width(sys.stderr)))
 
 
-def plan_lines(planned: UpPlan) -> list[str]:
+def plan_lines(planned: UpPlan, offers: Sequence[str]) -> list[str]:
     """First when it ends; then the offers in order, the guards, and the worst case."""
-    lines = [_ending_line(planned), *_offer_lines(planned), *_guard_lines(planned), *_outline_lines(planned)]
-    if planned.request.ssh_from:
-        lines.append(f"  SSH from {', '.join(planned.request.ssh_from)}")
-    return [*lines, _worst_line(planned), *_old_price_lines(planned)]
+    lines = [_ending_line(planned), *offers, *_guard_lines(planned), *_outline_lines(planned)]
+    return [*lines, *_ssh_lines(planned), _worst_line(planned), *_old_price_lines(planned)]
+
+
+def _ssh_lines(planned: UpPlan) -> list[str]:
+    """Who may connect."""
+    nets = ["this computer's own address" if net == "auto" else net for net in planned.request.ssh_from]
+    return [f"  SSH from {', '.join(nets)}"] if nets else []
 
 
 def _worst_line(planned: UpPlan) -> str:
@@ -70,9 +82,13 @@ def _ending_line(planned: UpPlan) -> str:
 
 def _offer_lines(planned: UpPlan) -> list[str]:
     nodes, shown = planned.request.nodes, planned.order[:SHOWN_OFFERS]
-    lines = [f"  {number}. {_offer_words(offer, nodes)}" for number, offer in enumerate(shown, 1)]
-    hidden = len(planned.order) - SHOWN_OFFERS
-    return [*lines, f"  … and {hidden} more offers if those have no capacity"] if hidden > 0 else lines
+    lines = [f"  {number}. {offer_line(offer, nodes)}" for number, offer in enumerate(shown, 1)]
+    return [*lines, *_more_line(planned, len(shown))]
+
+
+def _more_line(planned: UpPlan, shown: int, how: str = "") -> list[str]:
+    hidden = len(planned.order) - shown
+    return [f"  … and {plural(hidden, 'more offer')} if those have no capacity{how}"] if hidden > 0 else []
 
 
 def _guard_lines(planned: UpPlan) -> list[str]:
@@ -97,17 +113,21 @@ def _outline_lines(planned: UpPlan) -> list[str]:
     return [*lines, *(f"  {note}" for note in outline.notes)]
 
 
-def _offer_words(offer: Offer, nodes: int) -> str:
+def offer_line(offer: Offer, nodes: int) -> str:
     """One offer as a phrase."""
-    from gpucloud.core.query import has_old_price
-
     gpus = gpu_words({"accelerator_count": offer.accelerator_count, "accelerator": offer.accelerator})
     place = " ".join(dict.fromkeys(part for part in (offer.cloud, offer.zone or offer.region) if part))
     price = "price unknown" if offer.usd_per_hour is None else f"{money(offer.usd_per_hour * nodes)} USD/h"
     many = f"{nodes} x " if nodes > 1 else ""
     dated = f", price of {offer.observed_on}" if offer.observed_on else ""
-    dated += ", older than a year" if dated and has_old_price(offer) else ""
+    dated += f", {_age_words(offer)}" if dated and _age_words(offer) else ""
     return f"{many}{offer.instance_type} ({gpus or 'no GPU'}) {offer.market} in {place}, {price}{dated}"
+
+
+def _age_words(offer: Offer) -> str:
+    from gpucloud.core.query import has_old_price
+
+    return "older than a year" if has_old_price(offer) else ""
 
 
 def _old_price_lines(planned: UpPlan) -> list[str]:
@@ -122,13 +142,19 @@ def _old_price_lines(planned: UpPlan) -> list[str]:
     return [f"  mind: no fitting offer has a price younger than a year, the bill may differ{asks}"]
 
 
-def plan_view(planned: UpPlan) -> View:
-    """The plan for `--dry-run`."""
+def plan_view(planned: UpPlan, output: str) -> View:
+    """The plan for `--dry-run`: the offers in a table, of which a person reads the first few, then the rest of it."""
     from gpucloud.core.answers import up_plan_json
 
     body = dict(up_plan_json(planned))
-    rows = [{**item, "gpus": gpu_words(item)} for item in body["order"]]
-    return View("up", {"plan": body}, PLAN_COLUMNS, rows, plan_lines(planned))
+    rows = [
+        {**item, "gpus": gpu_words(item), "remark": _age_words(offer)}
+        for item, offer in zip(body["order"], planned.order, strict=True)
+    ]
+    rows = rows[:SHOWN_OFFERS] if output == "table" else rows
+    more = _more_line(planned, len(rows), " (-o wide shows all)")
+    again = "  Nothing was made: leave out --dry-run to be shown this and asked."
+    return View("up", {"plan": body}, PLAN_COLUMNS, rows, [*more, *plan_lines(planned, ()), again])
 
 
 def result_view(result: UpResult, now: float) -> View:

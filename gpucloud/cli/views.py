@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from gpucloud.cli import tones
 from gpucloud.core.units import show_duration
 from gpucloud.render.view import Column, View
 
@@ -44,7 +45,7 @@ def money(value: Any) -> str:
 
 DEPLOYMENT_COLUMNS = (
     Column("name", "Name"),
-    Column("state", "State", write=words),
+    Column("state", "State", write=words, tone=tones.of_state),
     Column("cloud", "Cloud"),
     Column("region", "Region", keep=6),
     Column("instance_type", "Type", keep=7),
@@ -60,8 +61,8 @@ DEPLOYMENT_COLUMNS = (
 
 RUN_COLUMNS = (
     Column("id", "Run"),
-    Column("state", "State", write=words),
-    Column("exit_code", "Exit", right=True),
+    Column("state", "State", write=words, tone=tones.of_state),
+    Column("exit_code", "Exit", right=True, tone=tones.of_exit),
     Column("command", "Command"),
     Column("started_at", "Started", write=since_iso, keep=6),
     Column("took", "Took", right=True, keep=7),
@@ -75,7 +76,7 @@ ATTEMPT_COLUMNS = (
     Column("zone", "Zone"),
     Column("instance_type", "Type"),
     Column("market", "Market"),
-    Column("outcome", "Outcome", write=words),
+    Column("outcome", "Outcome", write=words, tone=tones.of_state),
     Column("message", "Reason"),
 )
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from gpucloud.core.units import show_duration
-from gpucloud.render.progress import FIRST_DRAW_S, draws
+from gpucloud.render.progress import FIRST_DRAW_S
+from gpucloud.render.terminal import draws, terminal_width
 from gpucloud.render.text import printable
-from gpucloud.render.view import terminal_width
 
 REDRAW_S = 1.0
 

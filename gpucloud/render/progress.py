@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
 from types import TracebackType
 from typing import TextIO
 
 from gpucloud.core.units import show_duration
-from gpucloud.render.view import terminal_width
+from gpucloud.render.terminal import draws, terminal_width
 
 FIRST_DRAW_S = 1.0  # what takes less needs no bar
 REDRAW_S = 0.1
 CELLS = 24
 UNITS = ("B", "KB", "MB", "GB", "TB")
-
-
-def draws(stream: TextIO) -> bool:
-    """Whether a line on it can be drawn over: a terminal that knows how to go back to a line's begin."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class ProgressBar:

@@ -6,32 +6,18 @@ say how the rows of the human view are written.
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
-from gpucloud.render.table import layout
+from gpucloud.render.paint import Painter, painter, unpainted, with_commands
+from gpucloud.render.table import Column, layout
+from gpucloud.render.terminal import terminal_width
 from gpucloud.render.text import plain, printable, usd
 
-__all__ = ["Column", "Section", "View", "plain", "printable", "show", "table", "terminal_width", "usd"]
+__all__ = ["Column", "Section", "View", "plain", "printable", "show", "table", "usd"]
 
 VERSION = 1
-
-
-class Column(NamedTuple):
-    """One column: the key of its value in a row, its title with the unit, its side, and how it is written.
-
-    `wide` columns appear only with `-o wide`, `csv` and `markdown`. Where the terminal is too narrow, columns with
-    a lower `keep` go first; 9 (the rule) is squeezed before it goes, and the first column never goes.
-    """
-
-    key: str
-    title: str
-    right: bool = False
-    wide: bool = False
-    write: Callable[[Any], str] = plain
-    keep: int = 9
 
 
 class Section(NamedTuple):
@@ -81,30 +67,19 @@ def _csv(view: View) -> tuple[Sequence[Mapping[str, Any]], list[str] | None]:
     return view.rows, [column.key for column in view.columns]
 
 
-def terminal_width(stream: TextIO) -> int | None:
-    """Columns to fit: COLUMNS where it is set, else the terminal's; None in a pipe, where nothing is squeezed."""
-    asked = os.environ.get("COLUMNS", "")
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or None
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
 def _text(view: View, stream: TextIO, wide: bool) -> None:
-    width = None if wide else terminal_width(stream)
+    width, paint = None if wide else terminal_width(stream), painter(stream)
     notes = [printable(note) for note in view.notes]
     for title, columns, rows in _tables(view):
         if title:
-            stream.write(f"\n{wrapped(printable(title), width)}\n")
+            stream.write(f"\n{paint(wrapped(printable(title), width), 'title')}\n")
         shown = [column for column in columns if wide or not column.wide]
-        text, gone = _layout(shown, rows, width)
-        stream.write((text if rows else wrapped(view.empty, width)) + "\n")
+        text, gone = _layout(shown, rows, width, paint)
+        stream.write((text if rows else with_commands(wrapped(view.empty, width), paint)) + "\n")
         if gone:
             notes.append(f"Left out for the width of the terminal: {', '.join(gone)} (-o wide shows all).")
     for note in notes:
-        stream.write(wrapped(note, width) + "\n")
+        stream.write(with_commands(wrapped(note, width), paint) + "\n")
 
 
 def _tables(view: View) -> list[Section]:
@@ -117,16 +92,13 @@ def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: i
     return _layout(columns, rows, width)[0]
 
 
-def _layout(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int | None) -> tuple[str, list[str]]:
+def _layout(
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int | None, paint: Painter = unpainted
+) -> tuple[str, list[str]]:
     cells = [[printable(column.write(row.get(column.key))) for column in columns] for row in rows]
     kept = [number for number in range(len(columns)) if any(row[number] for row in cells)]
-    lines, gone = layout(
-        titles=[columns[number].title for number in kept],
-        rows=[[row[number] for number in kept] for row in cells],
-        right=[columns[number].right for number in kept],
-        keep=[columns[number].keep for number in kept],
-        width=width,
-    )
+    written = [[row[number] for number in kept] for row in cells]
+    lines, gone = layout([columns[number] for number in kept], written, width, paint)
     return "\n".join(lines), gone
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from gpucloud.catalog import catalog as room
 from gpucloud.cli.app import main
-from gpucloud.core.offers import CLOUDS_WITH_LIVE_PRICES
+from gpucloud.cli.up_view import offer_line
+from gpucloud.core.offers import CLOUDS_WITH_LIVE_PRICES, Offer
 from gpucloud.prices.source import SOURCES
 from tests.small_catalog import write
 
@@ -53,15 +55,31 @@ def test_up_tries_old_prices_last_and_says_how_old_they_are(on):
     plan = json.loads(on(THIS_YEAR, *UP, "-o", "json")[1])["plan"]
     assert [offer["usd_per_hour"] for offer in plan["order"]] == [24.5, 11]
     words = on(THIS_YEAR, *UP)[1]
-    assert "11.00 USD/h, price of 2024-01-01, older than a year" in words
-    assert "price of 2026-06-01, older" not in words and "refresh" not in words
+    assert "11.00  2024-01-01  older than a year" in words
+    assert "2026-06-01  older" not in words and "refresh" not in words
 
 
 def test_up_can_still_start_what_only_has_an_old_price(on):
     code, out, err = on(NEXT_YEAR, *UP, "--region", "eu-west-1", "--instance-type", "p4d")
     assert code == 0, err
-    assert "24.50 USD/h, price of 2026-06-01, older than a year" in out
+    assert "24.50  2026-06-01  older than a year" in out
     assert f"mind: no fitting offer has a price younger than a year, the bill may differ; {CURE}" in out
+
+
+def test_the_plan_that_is_agreed_to_says_how_old_a_price_is():
+    offer = Offer(
+        "aws",
+        "p4d",
+        "A100",
+        8,
+        "eu-west-1",
+        usd_per_hour=24.5,
+        provisionable=True,
+        observed_on="2026-06-01",
+        age_days=20,
+    )
+    assert offer_line(offer, 1) == "p4d (8 x A100) on-demand in aws eu-west-1, 24.50 USD/h, price of 2026-06-01"
+    assert offer_line(replace(offer, age_days=400), 2).endswith("49.00 USD/h, price of 2026-06-01, older than a year")
 
 
 def test_machines_of_your_own_have_no_old_price(on):

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from gpucloud.cli.app import main
 from gpucloud.core.offers import CLOUDS_WITH_DRIVER
 from gpucloud.providers.registry import DRIVERS, has_driver
 
@@ -57,6 +58,26 @@ def test_regions_for_other_kinds_of_accounts_are_tried_only_when_named():
 
 
 @pytest.mark.skipif(not has_driver(DRIVERS["aws"]), reason="no driver for aws here")
+def test_a_region_of_no_cloud_is_a_mistake_and_one_without_offers_is_not(capsys):
+    assert main(["up", "trial", "--gpu", "A100", "--cloud", "aws", "--region", "us-eest-1", "--dry-run"]) == 2
+    assert "No region is called 'us-eest-1'.\n  Did you mean us-" in capsys.readouterr().err
+    assert main(["up", "trial", "--gpu", "GB200", "--cloud", "aws", "--region", "af-south-1", "--dry-run"]) == 3
+    assert "No on-demand offer of GB200 in aws, af-south-1" in capsys.readouterr().err
+
+
+def test_a_person_reads_five_offers_and_programs_all(capsys):
+    words = ["up", "trial", "--gpu", "A100", "--cloud", "gcp", "--dry-run"]
+    assert main(words) == 0
+    table = capsys.readouterr().out
+    rows = [line for line in table.splitlines() if line.startswith("gcp ")]
+    assert main([*words, "-o", "json"]) == 0
+    every = json.loads(capsys.readouterr().out)["plan"]["order"]
+    assert len(rows) == 5 and f"… and {len(every) - 5} more offers if those have no capacity" in table
+    for output in ("wide", "csv"):
+        assert main([*words, "-o", output]) == 0
+        assert sum(line.startswith("gcp") for line in capsys.readouterr().out.splitlines()) == len(every)
+
+
 def test_the_worst_case_says_when_another_offer_is_dearer():
     asked = ("up", "trial", "--cloud", "aws", "--region", "us-east-1", "--dry-run")
     several = alone(*asked, "--gpu", "A100:8", COLUMNS="200").stdout

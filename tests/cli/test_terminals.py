@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -39,6 +40,7 @@ WRONG = [
     ["run", "--secret", "NO_SUCH_SECRET", "true"],
     ["recommend", "--work", "ü"],
 ]
+ESCAPE = re.compile(r"\x1b\[\d*m")
 
 
 def stream(encoding: str, errors: str = "strict") -> io.TextIOWrapper:
@@ -70,13 +72,24 @@ def test_a_chart_for_ascii_has_ascii_marks(monkeypatch):
     assert "* Pareto front" in ascii_only and "\\u" not in ascii_only and "◆ Pareto front" in letters
 
 
-@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"FORCE_COLOR": "1", "TERM": "xterm"}])
+@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}, {"TERM": "dumb"}])
 def test_no_command_sends_an_escape(monkeypatch, variables):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     for words in [*MAIN, ["up", "--help"], *WRONG[:2]]:
         _, out, err = said(words, monkeypatch)
         assert "\x1b" not in out + err, words
+
+
+def test_colours_only_stand_around_words(monkeypatch):
+    for words in [*MAIN[2:], *WRONG[:2]]:
+        plain = said(words, monkeypatch)
+        with monkeypatch.context() as patch:
+            patch.setenv("FORCE_COLOR", "1")
+            coloured = said(words, monkeypatch)
+        never = words[0] in ("estimate", "cost") or {"json", "csv", "markdown"} & set(words)
+        assert bool(ESCAPE.search("".join(coloured[1:]))) is not bool(never), words
+        assert (coloured[0], *(ESCAPE.sub("", text) for text in coloured[1:])) == plain, words
 
 
 @pytest.mark.parametrize("columns", [40, 60])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 
 from gpucloud.cli.app import main
@@ -10,11 +9,7 @@ from gpucloud.cli.options import narrate
 from gpucloud.cli.outside import opened_catalog, waiting
 from gpucloud.render import live
 from tests.machines import until
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from tests.terminal import Terminal
 
 
 def on_a_terminal(monkeypatch) -> Terminal:

@@ -9,11 +9,7 @@ import pytest
 from gpucloud.render import live
 from gpucloud.render.live import LiveLine, live_line
 from tests.machines import until
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from tests.terminal import Terminal
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,7 @@ import io
 
 from gpucloud.render import progress
 from gpucloud.render.progress import ProgressBar, progress_line, size
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from tests.terminal import Terminal
 
 
 def test_a_line_says_how_much_how_fast_and_how_long():
