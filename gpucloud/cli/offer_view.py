@@ -56,7 +56,7 @@ def _speed(speed: Any) -> dict[str, Any]:
 
 COLUMNS = (
     Column("cloud", "Cloud"),
-    Column("instance_type", "Instance type"),
+    Column("instance_type", "Instance type", floor=19),
     Column("accelerator", "GPU"),
     Column("accelerator_count", "Count", right=True, write=count),
     Column("gpu_memory_gib", "GiB/GPU", right=True, keep=3),

@@ -13,7 +13,7 @@ from gpucloud.render.paint import Painter, Tone, unpainted
 from gpucloud.render.text import plain, shortened, width_of
 
 GAP = "  "
-READABLE = 14  # text columns are cut to this before a column that matters is dropped
+READABLE = 14  # text columns are cut to this (or their own `floor`) before a column that matters is dropped
 NARROWEST = 6  # and to this when nothing is left to drop
 TITLE = 4  # and titles of numbers to this
 
@@ -27,8 +27,9 @@ class Column(NamedTuple):
     """One column: the key of its value in a row, its title with the unit, its side, and how it is written.
 
     `wide` columns appear only with `-o wide`, `csv` and `markdown`. Where the terminal is too narrow, columns with
-    a lower `keep` go first; 9 (the rule) is squeezed before it goes, and the first column never goes. `tone` says
-    how a written value shows on a terminal with colours.
+    a lower `keep` go first; 9 (the rule) is squeezed before it goes, and the first column never goes. A text is not
+    cut below `floor` while a column that matters less than 9 is there. `tone` says how a written value shows on a
+    terminal with colours.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Column(NamedTuple):
     write: Callable[[Any], str] = plain
     keep: int = 9
     tone: Callable[[str], Tone] = toneless
+    floor: int = READABLE
 
 
 def layout(
@@ -80,9 +82,9 @@ def _fitting(
 
     A number is never cut, only the title above it.
     """
-    for below, floor in ((5, READABLE), (9, NARROWEST)):
+    for below, floors in ((5, [column.floor for column in columns]), (9, [NARROWEST] * len(columns))):
         shown = _dropped(shown, widths, columns, below, width)
-        _cut(shown, widths, columns, floor, width)
+        _cut(shown, widths, columns, floors, width)
     if _total(shown, widths) > width:
         for at in (at for at in shown if columns[at].right):
             widths[at] = min(widths[at], numbers[at])
@@ -99,10 +101,11 @@ def _dropped(shown: list[int], widths: list[int], columns: Sequence[Column], bel
     return left
 
 
-def _cut(shown: list[int], widths: list[int], columns: Sequence[Column], floor: int, width: int) -> None:
-    """Take from the longest text column, letter by letter, until the line fits or none can give."""
+def _cut(shown: list[int], widths: list[int], columns: Sequence[Column], floors: list[int], width: int) -> None:
+    """Take from the text that is longest above its floor, letter by letter, until the line fits or none can give."""
+    texts = [at for at in shown if not columns[at].right]
     while _total(shown, widths) > width:
-        longest = max((at for at in shown if not columns[at].right), key=lambda at: widths[at], default=None)
-        if longest is None or widths[longest] <= floor:
+        longest = max(texts, key=lambda at: (widths[at] > floors[at], widths[at]), default=None)
+        if longest is None or widths[longest] <= floors[longest]:
             return
         widths[longest] -= 1

@@ -31,6 +31,17 @@ def usd(digits: int = 2) -> Callable[[Any], str]:
     return lambda value: "" if value is None else f"{value:,.{digits}f}"
 
 
+def dollars(value: float) -> str:
+    """Money as a figure to compare: cents only where they matter."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:,.2f}"
+
+
+def dollars_between(low: float, high: float) -> str:
+    """An uncertain sum: no cents from ten dollars on, `41 .. 57`."""
+    digits = 0 if high >= 10 else 2
+    return f"{low:,.{digits}f} .. {high:,.{digits}f}"
+
+
 def significant(value: float | None, digits: int = 4) -> str:
     """A figure with about four digits, without an exponent where people expect none: `0.05261`, `31,415`."""
     if value is None:

@@ -70,14 +70,16 @@ def _csv(view: View) -> tuple[Sequence[Mapping[str, Any]], list[str] | None]:
 def _text(view: View, stream: TextIO, wide: bool) -> None:
     width, paint = None if wide else terminal_width(stream), painter(stream)
     notes = [printable(note) for note in view.notes]
+    gone: dict[str, None] = {}
     for title, columns, rows in _tables(view):
         if title:
             stream.write(f"\n{paint(wrapped(printable(title), width), 'title')}\n")
         shown = [column for column in columns if wide or not column.wide]
-        text, gone = _layout(shown, rows, width, paint)
+        text, left_out = _layout(shown, rows, width, paint)
+        gone.update(dict.fromkeys(left_out))
         stream.write((text if rows else with_commands(wrapped(view.empty, width), paint)) + "\n")
-        if gone:
-            notes.append(f"Left out for the width of the terminal: {', '.join(gone)} (-o wide shows all).")
+    if gone:
+        notes.append(f"Left out for the width of the terminal: {', '.join(gone)} (-o wide shows all).")
     for note in notes:
         stream.write(with_commands(wrapped(note, width), paint) + "\n")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpucloud.render.text import age, count, plural, shortened, significant, width_of
+from gpucloud.render.text import age, count, dollars, dollars_between, plural, shortened, significant, width_of
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,9 @@ def test_plural():
 @given(st.text(st.characters(categories=["Lu", "Ll", "Lo"]), max_size=30), st.integers(6, 20))
 def test_shortened_fits(words, width):
     assert width_of(shortened(words, width)) <= width
+
+
+def test_dollars_have_cents_only_where_they_matter():
+    assert [dollars(value) for value in (0.5, 48.129, 1234.5)] == ["0.50", "48.13", "1,234"]
+    assert dollars_between(3.551, 5.72) == "3.55 .. 5.72"
+    assert dollars_between(9.4, 57.4) == "9 .. 57" and dollars_between(990, 12_345.6) == "990 .. 12,346"

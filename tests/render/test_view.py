@@ -134,3 +134,15 @@ def test_notes_are_wrapped_where_they_begin_and_commands_and_names_stay_whole():
     assert wrapped("  gpucloud up train --gpu T4", 20) == "  gpucloud up train --gpu T4"
     assert wrapped("see fw-trial-xxxxxxxx-and-more", 20) == "see\n  fw-trial-xxxxxxxx-and-more"
     assert wrapped("anything of any length", None) == "anything of any length"
+
+
+def test_a_name_is_kept_long_while_a_lesser_column_can_go(monkeypatch):
+    columns = (Column("name", "Name", floor=20), Column("state", "State"), Column("basis", "Basis", keep=6))
+    rows = [{"name": "Standard_NC4as_T4_v3", "state": "a state of 18 chars", "basis": "measured"}]
+    view = View("x", {}, columns, rows, sections=[Section("Again", columns, rows)])
+    monkeypatch.setenv("COLUMNS", "38")
+    text = shown("table", view)
+    assert "Standard_NC4as_T4_v3  a state of 18.." in text
+    assert text.count("Left out for the width of the terminal:") == 1 and text.count("Basis") == 1
+    monkeypatch.setenv("COLUMNS", "24")
+    assert "Standard_NC4as" not in shown("table", view)  # in the end everything is cut
