@@ -82,9 +82,13 @@ def _fitting(
 
     A number is never cut, only the title above it.
     """
-    for below, floors in ((5, [column.floor for column in columns]), (9, [NARROWEST] * len(columns))):
-        shown = _dropped(shown, widths, columns, below, width)
-        _cut(shown, widths, columns, floors, width)
+    natural, floors = list(widths), [column.floor for column in columns]
+    shown = _dropped(shown, widths, columns, 5, width)
+    _cut(shown, widths, columns, floors, width)
+    shown = _dropped(shown, widths, columns, 9, width)
+    widths[:] = natural  # what was dropped leaves room
+    _cut(shown, widths, columns, floors, width)
+    _cut(shown, widths, columns, [NARROWEST] * len(columns), width)
     if _total(shown, widths) > width:
         for at in (at for at in shown if columns[at].right):
             widths[at] = min(widths[at], numbers[at])

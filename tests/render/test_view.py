@@ -142,7 +142,7 @@ def test_a_name_is_kept_long_while_a_lesser_column_can_go(monkeypatch):
     view = View("x", {}, columns, rows, sections=[Section("Again", columns, rows)])
     monkeypatch.setenv("COLUMNS", "38")
     text = shown("table", view)
-    assert "Standard_NC4as_T4_v3  a state of 18.." in text
+    assert "Standard_NC4as_T4_v3  a state of 18 .." in text
     assert text.count("Left out for the width of the terminal:") == 1 and text.count("Basis") == 1
     monkeypatch.setenv("COLUMNS", "24")
     assert "Standard_NC4as" not in shown("table", view)  # in the end everything is cut
