@@ -93,8 +93,8 @@ def test_narrow_terminals_lose_what_matters_least_first(monkeypatch):
     show(View("x", {}, columns, rows), "table", stream)
     lines = stream.getvalue().splitlines()
     assert lines[0].split() == ["Name", "Less", "USD/h"] and "terminal: Least" in stream.getvalue()
-    monkeypatch.setenv("COLUMNS", "24")
     stream = io.StringIO()
+    monkeypatch.setenv("COLUMNS", "24")
     show(View("x", {}, columns, rows), "table", stream)
     assert stream.getvalue().splitlines()[2] == "nnnnnnnnnnnnnnn..    1.5"
 
@@ -143,6 +143,4 @@ def test_a_name_is_kept_long_while_a_lesser_column_can_go(monkeypatch):
     monkeypatch.setenv("COLUMNS", "38")
     text = shown("table", view)
     assert "Standard_NC4as_T4_v3  a state of 18 .." in text
-    assert text.count("Left out for the width of the terminal:") == 1 and text.count("Basis") == 1
-    monkeypatch.setenv("COLUMNS", "24")
-    assert "Standard_NC4as" not in shown("table", view)  # in the end everything is cut
+    assert text.count("Left out for") == 1 and text.count("Basis") == 1
