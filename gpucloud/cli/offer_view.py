@@ -81,7 +81,9 @@ SPEED_WIDE = (Column("basis", "Basis", wide=True), Column("speed_source", "Speed
 
 def columns(query: OfferQuery, shown: Sequence[Priced], model: str | None) -> list[Column]:
     """The columns that this answer needs: the market when it varies, speed and cost of work for a model."""
-    before, price = COLUMNS[:8], COLUMNS[8:]
+    before, price = list(COLUMNS[:8]), COLUMNS[8:]
+    if query.gpus and all(request.count is not None for request in query.gpus):
+        before[3] = before[3]._replace(keep=4)  # who asked for eight knows that it is eight
     market = [MARKET] if query.market == "any" else []
     speed = _speed_columns(shown) if model else []
     return [*before, *market, *price[:2], *speed, *price[2:]]
