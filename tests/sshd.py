@@ -30,6 +30,7 @@ import pytest
 from gpucloud.core.cloud import Endpoint
 from gpucloud.remote import keys
 from gpucloud.remote.connection import Connection, connect
+from tests.machines import until
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/usr/libexec")
 needs_sshd = pytest.mark.skipif(SSHD is None, reason="OpenSSH's sshd is not installed (apt-get install openssh-server)")
@@ -74,6 +75,14 @@ class OpenSshServer:
         """A connection that the fixture closes."""
         self.open.append(connect(self.endpoint, **words))
         return self.open[-1]
+
+    def reconfigure(self, old: str, new: str) -> None:
+        """Another text in its configuration from now on: it reads it again, and lets in again when this returns."""
+        config, mark = self.folder / "sshd_config", self.folder / "pid"
+        config.write_text(config.read_text().replace(old, new, 1))
+        mark.unlink()  # it writes it when it listens again
+        self.daemon.send_signal(signal.SIGHUP)
+        until(lambda: mark.exists() and mark.read_text().strip())
 
     def cut(self) -> None:
         """Kill what serves the open connections; sessions have left the listener's group, so they go by descent."""

@@ -104,11 +104,7 @@ def test_only_leased_gpus_of_the_right_kind_and_none_that_somebody_uses(tmp_path
 
 def with_driver(server, driver: Path) -> None:
     """Let the server's sessions find it: sshd's own PATH, for the scripts run without a login shell."""
-    config = server.folder / "sshd_config"
-    text = config.read_text()
-    config.write_text(text.replace('SetEnv "HOME=', f'SetEnv "PATH={driver.parent}:{os.environ["PATH"]}" "HOME=', 1))
-    os.kill(server.daemon.pid, 1)  # SIGHUP: read it again
-    time.sleep(0.3)
+    server.reconfigure('SetEnv "HOME=', f'SetEnv "PATH={driver.parent}:{os.environ["PATH"]}" "HOME=')
 
 
 def test_nodes_are_hosts_all_or_none(tmp_path):
@@ -332,12 +328,7 @@ def test_each_trouble_is_one_clear_error(tmp_path, wrong):
         elif wrong == "shelf":
             entry["lease_dir"], words = "/proc/gpucloud-leases", "may not make it"
         elif wrong == "no shell":
-            config = server.folder / "sshd_config"
-            config.write_text(
-                config.read_text().replace("ForceCommand cd", "ForceCommand echo closed today; exit 1; cd")
-            )
-            os.kill(server.daemon.pid, 1)
-            time.sleep(0.3)
+            server.reconfigure("ForceCommand cd", "ForceCommand echo closed today; exit 1; cd")
             words = "closed today"
         else:
             driver = fake_driver(server, [])
