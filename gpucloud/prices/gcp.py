@@ -1,7 +1,8 @@
 """Google Cloud: SKUs of the Cloud Billing catalog, composed into whole machines.
 
 Documented at https://cloud.google.com/billing/docs/reference/rest/v1/services.skus/list. A machine is vCPUs +
-memory + GPUs + the local SSD that its type always has. Commitments (`Commit1Yr`, …) are never list prices.
+memory + GPUs + the local SSD that its type always has; a TPU slice is its chips. Commitments
+(`Commit1Yr`, …) are never list prices.
 """
 
 from __future__ import annotations
@@ -58,6 +59,12 @@ H100_MEGA = (
     "Nvidia H100 80GB Mega GPU",
 )  # one card, named otherwise on demand and as spot
 H200, B200 = ("H200 141GB GPU", "Nvidia H200 141GB GPU"), ("A4 Nvidia B200 (1 gpu slice)",)
+# Of TPUs only what Compute Engine sells, per chip: v2 to v4 belong to the service Cloud TPU, per eight cores.
+TPU_FAMILIES = (
+    Family("tpu-v5litepod-", "", 0.0, ("TpuV5e",)),
+    Family("tpu-v5p-", "", 0.0, ("TpuV5p",)),
+    Family("tpu-v6e-", "", 0.0, ("TpuV6e",)),
+)
 # Longest prefix first. Families whose SKUs are not known for sure are left out: their rows keep their age.
 FAMILIES = (
     Family("a2-ultragpu-", "A2 Instance", 375.0),
@@ -77,7 +84,7 @@ _DESCRIPTION = re.compile(
     r"(?:Spot Preemptible )?(?P<what>.+?)(?: attached to Spot Preemptible VMs)?(?: running)?(?: in .+)?$"
 )
 SPOT = "Spot Preemptible "
-PART_GROUPS = ("CPU", "RAM", "GPU", "LocalSSD", "N1Standard", "SSD")
+PART_GROUPS = ("CPU", "RAM", "GPU", "LocalSSD", "N1Standard", "SSD", "TPU")
 
 
 def open_source(environ: Mapping[str, str], types: Sequence[InstanceType]) -> GcpPrices:
@@ -120,6 +127,7 @@ class GcpPrices:
                 raise CloudError("The SKU list leads in a circle.", "Try again later.")
             seen.add(token)
         quotes = [quote for kind in self._types for quote in composed(kind, parts)]
+        # the list lacks TPU chips in places that sell them: there its silence says nothing
         covers = [Cover(market, prefix=family.prefix) for family in FAMILIES for market in MARKETS.values()]
         return Told(tuple(quotes), covers=tuple(covers), refused=refused)
 
@@ -186,17 +194,19 @@ def composed(kind: InstanceType, parts: Parts) -> list[Quote]:
 
 
 def _family(instance_type: str) -> Family | None:
-    return next((family for family in FAMILIES if instance_type.startswith(family.prefix)), None)
+    return next((family for family in (*FAMILIES, *TPU_FAMILIES) if instance_type.startswith(family.prefix)), None)
 
 
 def _wanted(kind: InstanceType, family: Family) -> list[tuple[Sequence[str], float]]:
     """The names of each part and how much of it the machine has, its GPU first; empty where one is not known."""
     gpu = family.gpu or ((GPU_WORDS[kind.accelerator],) if kind.accelerator in GPU_WORDS else ())
-    if not gpu or not kind.vcpus or not kind.memory_gib:
+    if not gpu:
         return []
     gpus: list[tuple[Sequence[str], float]] = [(gpu, kind.accelerator_count / family.gpus_per_sku)]
     if not family.host:
         return gpus
+    if not kind.vcpus or not kind.memory_gib:
+        return []
     host = [((f"{family.host} Core",), kind.vcpus), ((f"{family.host} Ram",), kind.memory_gib)]
     ssd_gib = family.ssd_gib_per_gpu * kind.accelerator_count
     return [*gpus, *host, *([(("SSD backed Local Storage",), ssd_gib)] if ssd_gib else [])]
