@@ -20,9 +20,10 @@ from gpucloud.core.errors import SyncError
 from gpucloud.core.wire import STAGE_DIR, Transport
 from gpucloud.remote import blocks
 from gpucloud.remote.blocks import DIGEST_BYTES, MAX_TRIES, Blocks, BlocksSent, extra_connections
+from gpucloud.remote.folders import Folders
 from gpucloud.remote.manifest import Entry, encoded
 from gpucloud.remote.talk import Talk
-from gpucloud.remote.unpacking import Folders, set_time
+from gpucloud.remote.unpacking import set_time
 
 PARTS = f"{STAGE_DIR}/parts"
 AHEAD = 6  # blocks asked for before the first has come: more than OpenSSH's window of 2 MiB holds

@@ -11,20 +11,21 @@ import os
 import secrets
 import stat
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 
 from gpucloud.core.errors import SyncError
 from gpucloud.core.wire import STAGE_DIR
 from gpucloud.remote import tarformat as tar
+from gpucloud.remote.folders import NEW_FILE, Folders, remove_at
+from gpucloud.remote.freshfolder import FEWEST_FILES, FreshFolder
 from gpucloud.remote.manifest import NS, UNKNOWN, Entry
 
 PIECE = 1 << 18
 DEAD_AFTER_S = 3600.0
 LATEST_NS = 2**33 * 10**9
 NO_NAMES = ("", ".", "..")
-OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 def safe_name(path: str) -> bool:
@@ -33,60 +34,9 @@ def safe_name(path: str) -> bool:
     return bool(path) and not ("//" in parts or "/./" in parts or "/../" in parts or "\0" in path)
 
 
-class Folders:
-    """Opens folders below a root, never through a link. Keeps the last one open: neighbours come in a row."""
-
-    def __init__(self, root: str) -> None:
-        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-        self.path = ""
-        self._open = self._root
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        if self._open != self._root:
-            os.close(self._open)
-        os.close(self._root)
-        self._open = self._root = -1
-
-    def at(self, path: str, *, make: bool = True) -> int:
-        """A descriptor of the folder `path`, valid until the next call. Missing ones are made."""
-        if path == self.path:
-            return self._open
-        current = os.dup(self._root)
-        try:
-            for part in path.split("/") if path else []:
-                below = _open_below(part, current, make)
-                os.close(current)
-                current = below
-        except BaseException as error:
-            os.close(current)
-            if isinstance(error, NotADirectoryError) or getattr(error, "errno", 0) in LOOPS:
-                raise SyncError(
-                    f"{path} is not a plain folder here; nothing is written through links.", "Move it away."
-                ) from None
-            raise
-        if self._open != self._root:
-            os.close(self._open)
-        self._open, self.path = current, path
-        return current
-
-
-LOOPS = (40, 62)  # ELOOP on Linux and macOS
-
-
-def _open_below(name: str, folder: int, make: bool) -> int:
-    try:
-        return os.open(name, OPEN_FOLDER, dir_fd=folder)
-    except FileNotFoundError:
-        if not make:
-            raise
-        with contextlib.suppress(FileExistsError):  # another stream of the same pull
-            os.mkdir(name, 0o777, dir_fd=folder)
-        return os.open(name, OPEN_FOLDER, dir_fd=folder)
-
-
 class Landing:
-    """Takes one stream. Files are written beside each other in a stage folder, then renamed."""
+    """Takes one stream. Files are written beside each other in a stage folder, then renamed; those of a new folder
+    together with it."""
 
     def __init__(self, root: str, moved: Callable[[int], None]) -> None:
         self._root = root
@@ -95,12 +45,15 @@ class Landing:
         self._modes: dict[str, int] = {}
         self._staged: dict[str, Entry] = {}
         self._came: set[str] = set()
+        self._sizes = Counter[str]()  # files that will come for each folder
+        self._due: set[str] = set()  # folders that came and are made with their first file
         self.files = 0
         self.bytes = 0
 
     def __enter__(self) -> Landing:
         self._folders = Folders(self._root)
         self._stage_fd = os.dup(self._folders.at(self._stage))
+        self._fresh = FreshFolder(self._stage_fd, self._folders)
         # the mode bits that a new file does not get, whatever is asked for
         probe = os.open("file", NEW_FILE, 0o777, dir_fd=self._stage_fd)
         self._masked = 0o1777 & ~os.fstat(probe).st_mode
@@ -111,8 +64,16 @@ class Landing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            with contextlib.suppress(OSError, SyncError):  # what stopped the stream is the error to tell
+                self._fresh.place(cut=True)
+        finally:
+            self._clear()
+
+    def _clear(self) -> None:
+        """Leave nothing of the stage."""
         for name in os.listdir(self._stage_fd):
-            os.unlink(name, dir_fd=self._stage_fd)
+            remove_at(name, self._stage_fd, True)
         os.close(self._stage_fd)
         with contextlib.suppress(OSError):
             above = self._folders.at(STAGE_DIR)
@@ -125,9 +86,11 @@ class Landing:
     ) -> None:
         """Place all members. Those that are not `wanted` are dropped; `rename` maps names of the stream."""
         reader = tar.Reader(read_exactly)
+        self._sizes = Counter(path.rpartition("/")[0] for path, one in wanted.items() if one.kind == "f")
         while (member := reader.next()) is not None:
-            name = member.name.rstrip("/").removeprefix("./")
-            if rename:
+            name = member.name
+            if rename or name not in wanted:
+                name = name.rstrip("/").removeprefix("./")
                 name = rename.get(name, name)
             announced = wanted.get(name)
             if announced is None:
@@ -138,6 +101,9 @@ class Landing:
             else:
                 self._place(name, member, read_exactly)
                 self._came.add(name)
+        self._fresh.place()
+        for path in sorted(self._due):
+            self._folders.at(path)
         for path, mode in reversed(list(self._modes.items())):
             with contextlib.suppress(OSError):
                 os.fchmod(self._folders.at(path, make=False), mode)
@@ -157,9 +123,13 @@ class Landing:
 
     def _place(self, name: str, member: tar.Member, read_exactly: Callable[[int], bytes]) -> None:
         """A member that is no file."""
+        self._fresh.place()
         folder, last = self._seat(name)
         if member.kind == tar.FOLDER:
-            self._folders.at(name)
+            if self._sizes[name] < FEWEST_FILES:
+                self._folders.at(name)
+            else:
+                self._due.add(name)
             self._modes[name] = _folder_mode(member.mode)
         elif member.kind == tar.SYMLINK:
             os.symlink(member.link, "link", dir_fd=self._stage_fd)
@@ -178,10 +148,35 @@ class Landing:
 
     def _file(self, name: str, member: tar.Member, announced_ns: int, read_exactly: Callable[[int], bytes]) -> None:
         """A whole file in the stage folder, with mode and mtime, then under its name."""
-        folder, last = self._seat(name)
+        folder, _, last = name.rpartition("/")
+        if folder != self._fresh.path:
+            self._fresh.place()
+            if folder in self._due:
+                self._due.remove(folder)
+                self._fresh.begin(folder)
+        mode = member.mode & 0o777
+        if folder == self._fresh.path and last not in NO_NAMES:
+            descriptor = self._fresh.create(last, mode)
+            if descriptor >= 0:
+                self._write(descriptor, member, announced_ns, read_exactly)
+                self._fresh.done(last)
+                return
+            self._fresh.place()
+        seat, last = self._seat(name)
+        descriptor = os.open("file", NEW_FILE, mode, dir_fd=self._stage_fd)
+        self._write(descriptor, member, announced_ns, read_exactly)
+        os.rename("file", last, src_dir_fd=self._stage_fd, dst_dir_fd=seat)
+
+    def _write(
+        self, descriptor: int, member: tar.Member, announced_ns: int, read_exactly: Callable[[int], bytes]
+    ) -> None:
+        """All of a file: its bytes, mode and mtime."""
         mode, left = member.mode & 0o1777, member.size
-        descriptor = os.open("file", NEW_FILE, mode & 0o777, dir_fd=self._stage_fd)
         try:
+            if 0 < left <= PIECE:  # nearly all files: the same in one step
+                _write_all(descriptor, read_exactly(left + -left % tar.BLOCK)[:left])
+                self._moved(left)
+                left = 0
             while left > 0:
                 data = read_exactly(min(PIECE, left + -left % tar.BLOCK))  # what fills up the last block too
                 _write_all(descriptor, data[:left])
@@ -192,7 +187,6 @@ class Landing:
             set_time(descriptor, _whole_time(member.mtime_ns, announced_ns))
         finally:
             os.close(descriptor)
-        os.rename("file", last, src_dir_fd=self._stage_fd, dst_dir_fd=folder)
         self.files += 1
         self.bytes += member.size
 
@@ -264,23 +258,8 @@ def remove(root: str, path: str, *, whole: bool = True) -> None:
     folders = Folders(root)
     folder, _, last = path.rpartition("/")
     try:
-        _remove_at(last, folders.at(folder, make=False), whole)
+        remove_at(last, folders.at(folder, make=False), whole)
     except FileNotFoundError:
         return
     finally:
         folders.close()
-
-
-def _remove_at(name: str, folder: int, whole: bool) -> None:
-    if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
-        os.unlink(name, dir_fd=folder)
-        return
-    if whole:
-        below = os.open(name, OPEN_FOLDER, dir_fd=folder)
-        try:
-            for one in os.listdir(below):
-                _remove_at(one, below, True)
-        finally:
-            os.close(below)
-    with contextlib.suppress(*[OSError] * (not whole)):
-        os.rmdir(name, dir_fd=folder)
