@@ -63,8 +63,7 @@ class Stream:
 
     def take(self, root: str, names: Mapping[str, Entry], moved: Callable[[int], None]) -> Fetched:
         """Fetch `names` (as they are there) to the names of their entries below `root`."""
-        asked = [name for name, one in names.items() if not (self.plain and one.kind == "d")]
-        feed = threading.Thread(target=self._ask, args=(asked,), daemon=True)
+        feed = threading.Thread(target=self._ask, args=(names,), daemon=True)
         feed.start()
         stream = Unpacked(self.codec, self.talk.read)
         wanted = {one.path: one for one in names.values()}
@@ -74,7 +73,7 @@ class Stream:
             with Landing(root, moved) as landing:
                 if self.plain:
                     landing.make_folders(wanted.values())
-                for _ in self._archives(stream, len(asked)):
+                for _ in self._archives(stream, any(one.kind != "d" for one in names.values())):
                     landing.take(Bounded(stream.read_exactly, limit), wanted, rename)
         except (EOFError, Damaged) as error:
             raise self.talk.failure(str(error)) from error
@@ -84,18 +83,21 @@ class Stream:
         self._judge(landing.missing(wanted))
         return Fetched(landing.files, landing.bytes, stream.packed_bytes, self._changed())
 
-    def _archives(self, stream: Unpacked, names: int) -> Iterator[None]:
+    def _archives(self, stream: Unpacked, some: bool) -> Iterator[None]:
         """Once for each archive of the stream."""
         if not self.plain:
             yield
-        while self.plain and names and not stream.at_end():
+        while self.plain and some and not stream.at_end():
             yield
 
-    def _ask(self, names: Sequence[str]) -> None:
-        # a name that begins with "-" must not be taken for an option by an old tar
-        data = b"".join((b"./" if name.startswith("-") else b"") + encoded(name) + b"\0" for name in names)
+    def _ask(self, names: Mapping[str, Entry]) -> None:
+        """Send the names, all but folders where those are made by us."""
         try:
-            self.talk.process.write(self.begin + data)
+            self.talk.process.write(self.begin)  # alone, so that the machine starts its tar meanwhile
+            asked = [name for name, one in names.items() if not (self.plain and one.kind == "d")]
+            # a name that begins with "-" must not be taken for an option by an old tar
+            text = "".join([f"./{name}\0" if name.startswith("-") else f"{name}\0" for name in asked])
+            self.talk.process.write(encoded(text))
             self.talk.process.end_input()
         except Exception:  # the reader meets the same loss and raises it
             return

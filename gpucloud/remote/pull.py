@@ -91,10 +91,17 @@ def _scan(target: Target) -> Scan:
 
 def _acceptable(entries: Sequence[Entry]) -> list[Entry]:
     """What may be fetched. A name that leads out is an attack; pipes, devices and `.git` stay where they are."""
-    for one in entries:
-        if not safe_name(one.path):
-            raise SyncError(f"The machine named {one.path!r}, which leads out of the folder.", "Do not trust it.")
-    return [one for one in entries if one.kind in "fdl" and not _private(f"/{one.path}/".lower())]
+    odd = {one.path for one in entries if not _harmless(f"/{one.path}/")}
+    for path in odd:
+        if not safe_name(path):
+            raise SyncError(f"The machine named {path!r}, which leads out of the folder.", "Do not trust it.")
+    private = {path for path in odd if _private(f"/{path}/".lower())}
+    return [one for one in entries if one.kind in "fdl" and one.path not in private]
+
+
+def _harmless(path: str) -> bool:
+    """Whether a name between slashes is neither unsafe nor private for sure: no part is empty or begins with a dot."""
+    return "/." not in path and "//" not in path and "\0" not in path
 
 
 def _private(path: str) -> bool:
@@ -206,7 +213,8 @@ class _Pull:
         if not entries:
             stream.talk.process.close()
             return Fetched()
-        return stream.take(self.target.root, {self._there(one): one for one in entries}, self.counter.moved)
+        names = {self._there(one) if self.target.leaf else one.path: one for one in entries}
+        return stream.take(self.target.root, names, self.counter.moved)
 
 
 def _shares(entries: list[Entry], streams: int) -> list[list[Entry]]:

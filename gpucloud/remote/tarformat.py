@@ -29,6 +29,7 @@ NOBODY = b"0000000\0"
 REST = MAGIC + bytes(64) + NOBODY + NOBODY + bytes(167)
 REST_SUM = sum(REST) + 8 * 32  # the checksum field itself counts as blanks
 FIELDS = Struct("100s 8s 16x 12s 12s 8s c 100s 8s 80x 155s 12x")  # name mode size mtime sum kind link magic prefix
+ENDS = b"\0 "  # what ends a number
 ADLER = 65521  # what the halves of an adler32 are counted modulo
 PAX_BYTES = 30  # of the record `30 mtime=` with ten digits, a point and nine digits
 
@@ -187,6 +188,8 @@ class Reader:
         extra: dict[bytes, bytes] = {}
         while True:
             block = self._read(BLOCK)
+            if not extra and (plain := _plain(block)) is not None:
+                return plain
             if block == ZEROS:
                 return None
             _check(block)
@@ -205,6 +208,21 @@ class Reader:
             extra[b"path"] = data.partition(b"\0")[0]
         elif kind == LONG_LINK:
             extra[b"linkpath"] = data.partition(b"\0")[0]
+
+
+def _plain(block: bytes) -> Member | None:
+    """What nearly all headers are, a file with a short name, in one step; None where it takes a closer look."""
+    name, mode, size, mtime, total, kind, link, _, front = FIELDS.unpack(block)
+    if kind != REGULAR or front[0] or link[0]:
+        return None
+    try:
+        length = int(size.rstrip(ENDS), 8)
+        if length < 0 or (zlib.adler32(block) & 0xFFFF) != (int(total.rstrip(ENDS), 8) + sum(total) - 255) % ADLER:
+            return None
+        path = name.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+        return Member(path, kind, int(mode.rstrip(ENDS), 8) & 0o7777, length, int(mtime.rstrip(ENDS), 8) * NS, "")
+    except ValueError:
+        return None
 
 
 def _check(block: bytes) -> None:
