@@ -10,7 +10,6 @@ import stat
 from gpucloud.remote.folders import NEW_FILE, OPEN_FOLDER, Folders, remove_at
 
 MOST_FILES = 64  # of a folder at once: what a killed pull has to fetch again
-FEWEST_FILES = 3  # a folder of its own costs as much as the renames of two files
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 NAME = "folder"
 

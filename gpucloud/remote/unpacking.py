@@ -11,7 +11,6 @@ import os
 import secrets
 import stat
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 
@@ -19,7 +18,7 @@ from gpucloud.core.errors import SyncError
 from gpucloud.core.wire import STAGE_DIR
 from gpucloud.remote import tarformat as tar
 from gpucloud.remote.folders import NEW_FILE, Folders, remove_at
-from gpucloud.remote.freshfolder import FEWEST_FILES, FreshFolder
+from gpucloud.remote.freshfolder import FreshFolder
 from gpucloud.remote.manifest import NS, UNKNOWN, Entry
 
 PIECE = 1 << 18
@@ -45,8 +44,7 @@ class Landing:
         self._modes: dict[str, int] = {}
         self._staged: dict[str, Entry] = {}
         self._came: set[str] = set()
-        self._sizes = Counter[str]()  # files that will come for each folder
-        self._due: set[str] = set()  # folders that came and are made with their first file
+        self._due: set[str] = set()  # folders that came; each is made with the first file in it, else at the end
         self.files = 0
         self.bytes = 0
 
@@ -86,7 +84,6 @@ class Landing:
     ) -> None:
         """Place all members. Those that are not `wanted` are dropped; `rename` maps names of the stream."""
         reader = tar.Reader(read_exactly)
-        self._sizes = Counter(path.rpartition("/")[0] for path, one in wanted.items() if one.kind == "f")
         while (member := reader.next()) is not None:
             name = member.name
             if rename or name not in wanted:
@@ -126,10 +123,7 @@ class Landing:
         self._fresh.place()
         folder, last = self._seat(name)
         if member.kind == tar.FOLDER:
-            if self._sizes[name] < FEWEST_FILES:
-                self._folders.at(name)
-            else:
-                self._due.add(name)
+            self._due.add(name)
             self._modes[name] = _folder_mode(member.mode)
         elif member.kind == tar.SYMLINK:
             os.symlink(member.link, "link", dir_fd=self._stage_fd)

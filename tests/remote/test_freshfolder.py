@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from gpucloud.core.errors import SyncError
-from gpucloud.remote.freshfolder import FEWEST_FILES, MOST_FILES
+from gpucloud.remote.freshfolder import MOST_FILES
 from gpucloud.remote.manifest import Entry
 from gpucloud.remote.unpacking import Landing
 
-SOME = [f"f{number}" for number in range(FEWEST_FILES + 2)]
+SOME = [f"f{number}" for number in range(5)]
 
 
 def stream(names: list[str], *, folder_first: bool = True) -> bytes:
@@ -51,7 +51,7 @@ def found(target: Path) -> dict[str, str]:
     return {one.name: one.read_text() for one in (target / "new").iterdir()}
 
 
-@pytest.mark.parametrize("count", [1, FEWEST_FILES, MOST_FILES, MOST_FILES + 1, 2 * MOST_FILES + 5])
+@pytest.mark.parametrize("count", [1, 3, MOST_FILES, MOST_FILES + 1, 2 * MOST_FILES + 5])
 @pytest.mark.parametrize("folder_first", [True, False])
 def test_folders_of_every_size_arrive(tmp_path: Path, count: int, folder_first: bool) -> None:
     names = [f"f{number}" for number in range(count)]
@@ -60,6 +60,11 @@ def test_folders_of_every_size_arrive(tmp_path: Path, count: int, folder_first: 
     assert os.listdir(tmp_path) == ["new"]
     if folder_first:
         assert (tmp_path / "new").stat().st_mode & 0o777 == 0o750
+
+
+def test_an_empty_folder_arrives(tmp_path: Path) -> None:
+    land(tmp_path, stream([]), [])
+    assert found(tmp_path) == {}
 
 
 def test_nothing_has_the_name_before_it_is_whole(tmp_path: Path) -> None:
