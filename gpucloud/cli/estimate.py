@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from gpucloud.cli.given import card_figure, opt, ranges, show, single, whole
+from gpucloud.cli.estimate_view import show
+from gpucloud.cli.given import card_figure, opt, ranges, single, whole
 from gpucloud.core.errors import UsageError
 from gpucloud.core.ranges import Range, spread
 

@@ -1,4 +1,4 @@
-"""What was typed for a formula: words become ranges of numbers, and the answers become lines or JSON."""
+"""What was typed for a formula: words become ranges of numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from gpucloud.cli.options import current
 from gpucloud.core.errors import UsageError
 from gpucloud.core.ranges import Range, number, parse_range
 from gpucloud.core.units import duration_s, memory_gib
@@ -88,68 +87,6 @@ def card_figure(name: str, figure: Callable[[Accelerator], float | None], what: 
                 raise UsageError(f"The catalog knows no {what} of {forms[0]}.", "Give the figure itself.")
             return forms[0], value
     raise UsageError(f"'{name}' is more than one GPU, and their {what} differs.", "Name one: " + ", ".join(names) + ".")
-
-
-def show(formula: str, answer: Mapping[str, Any], assumed: Mapping[str, Any] | None = None) -> None:
-    """Print the answers flat: JSON, CSV with one row, or a line for each."""
-    flat = {**answer, **({"assumed": dict(assumed)} if assumed else {})}
-    output = current().output
-    if output == "json":
-        import json
-
-        body = {"version": 1, "kind": "estimate", "formula": formula, **flat}
-        print(json.dumps(body, allow_nan=False))
-    elif output == "csv":
-        _print_csv(flat)
-    else:
-        _print_lines(flat, output == "markdown")
-
-
-def _print_csv(flat: Mapping[str, Any]) -> None:
-    import csv
-    import sys
-
-    row = {key: value for key, value in flat.items() if not isinstance(value, (list, dict))}
-    writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
-    writer.writeheader()
-    writer.writerow(row)
-
-
-def _print_lines(flat: Mapping[str, Any], markdown: bool) -> None:
-    lines = [(key, text(value)) for key, value in merged(flat).items() if value is not None and value != []]
-    if markdown:
-        print("| | |\n|---|---|")
-    width = max(len(key) for key, _ in lines)
-    for key, words in lines:
-        print(f"| {key} | {words} |" if markdown else f"{key:<{width}}  {words}")
-
-
-def merged(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """`x_low`, `x_high` as one line `x`, for people."""
-    lines: dict[str, Any] = {}
-    for key, value in flat.items():
-        stem = key.removesuffix("_low").removesuffix("_high")
-        if stem != key and f"{stem}_low" in flat:
-            low, high = flat[f"{stem}_low"], flat[f"{stem}_high"]
-            lines[stem] = low if low == high else f"{text(low)} .. {text(high)}"
-        else:
-            lines[key] = value
-    return lines
-
-
-def text(value: Any) -> str:
-    """One answer as people read it: four digits, no exponents where they do not help."""
-    if value is None:
-        return "never"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {text(each)}" for key, each in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(text(each) for each in value) or "-"
-    return str(value)
 
 
 def _duration(bare: str, text: str, what: str) -> float:

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta, timezone
 
 from gpucloud.core.errors import UsageError
 
-SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31557600.0}
+SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31557600.0}
 GIB = {"": 1.0, "gib": 1.0, "gb": 1.0, "g": 1.0, "mib": 1 / 1024, "mb": 1 / 1024, "tib": 1024.0, "tb": 1024.0}
-NO_DURATION = ("a length of time", "Write it like 90m, 6h or 2d; the units are s, m, h, d, w and y.")
+NO_DURATION = ("a length of time", "Write it like 90m, 6h or 2d; the units are ms, s, m, h, d, w and y.")
 NO_MEMORY = ("an amount of memory", "Write it like 40GB or 512MiB; the units are GB, GiB, MB, MiB, TB and TiB.")
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Z]*)\s*")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -136,7 +137,46 @@ def test_energy(capsys):
 @pytest.mark.parametrize("output", ["table", "csv", "markdown", "wide"])
 def test_other_outputs_print_the_answers(capsys, output):
     assert main(["estimate", "energy", "--watts", "400..500", "--hours", "24", "-o", output]) == 0
-    assert "kwh" in capsys.readouterr().out
+    assert "kwh" in capsys.readouterr().out.lower()
+
+
+FOR_PEOPLE = [
+    "train --params 7e9 --tokens 1e12 --gpu T4 --count 8..16 --mfu 30%..50% --usd-per-gpu-hour 2 --watts-per-gpu 500",
+    "train --hours 10 --count 8 --usd-per-hour 20",
+    "memory --params 7B --gpu H200 --layers 32 --d-model 4096 --seq 2048 --vocab 32000",
+    "memory --params 70B --method lora --gpu T4",
+    "memory --params 1e8 --gpu-memory 16GB",
+    "scaling --point 1=2470 --point 8=16621 --at 64",
+    "scaling --point 1=100 --point 2=300",
+    "comm --params 25e6 --gbit-per-s 10 --gpus 8 --step 300ms",
+    "own --price 60000 --watts 6500 --usd-per-kwh 0.15 --years 3 --versus 22",
+    "own --price 60000 --years 3 --versus 0.001",
+    "energy --watts 400 --hours 24 --usd-per-kwh 0.15 --kg-co2-per-kwh 0.4",
+    "spot --on-demand 3.67 --spot 1.2 --checkpoint 1m..3m --mtbf 8h",
+    "spot --on-demand 3.67 --spot 1.2",
+]
+
+
+@pytest.mark.parametrize("words", FOR_PEOPLE)
+def test_people_read_words_with_units(capsys, words):
+    assert main(["estimate", *words.split()]) == 0
+    out = capsys.readouterr().out
+    assert "_" not in out, "a key of the JSON is no word"
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_range_is_one_line_and_a_share_is_in_per_cent(capsys):
+    assert main(["estimate", "spot", "--on-demand", "4", "--spot", "1..2"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"Price of an hour of progress +1 \.\. 2  USD/h", out)
+    assert re.search(r"Saved against on demand +50% \.\. 75%", out)
+
+
+def test_money_by_year_has_a_line_a_year_and_its_range(capsys):
+    assert main(["estimate", "own", "--price", "1000..2000", "--ops-per-year", "100", "--years", "2"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"Spent after year 1 +1,100 \.\. 2,100  USD", out)
+    assert re.search(r"Spent after year 2 +1,200 \.\. 2,200  USD", out)
 
 
 NONSENSE = [
