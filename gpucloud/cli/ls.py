@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 
+from gpucloud.cli.guard_words import guard_phrase
 from gpucloud.cli.options import current
 from gpucloud.cli.outside import context
 from gpucloud.cli.views import deployments_view, money
@@ -26,25 +28,26 @@ def ls(
     with context() as ctx:
         with ctx.waiting("asking the clouds and machines"):
             found = listing(ctx, tuple(names or ()), refresh=refresh, everything=everything)
-        view = deployments_view("ls", found.as_json(ctx.clock()), guard_notes(found.as_json(ctx.clock())))
+        now = ctx.clock()
+        rows = found.as_json(now)
+        view = deployments_view("ls", rows, guard_notes(rows, now))
         show(view, current().output)
         if found.error is not None:
             raise found.error
 
 
-def guard_notes(deployments: list[dict[str, object]]) -> list[str]:
-    """Under the table: what ends each live deployment, and what that survives."""
+def guard_notes(deployments: list[dict[str, Any]], now: float) -> list[str]:
+    """Under the table: what ends each live deployment, and which failures that survives. `now` in epoch seconds."""
     notes = []
     for item in deployments:
         if item["billing_ended"]:
             continue
         if item["state"] in ("stopped", "ended_by_guard") and item["stopped_usd_per_hour"]:
             notes.append(f"{item['name']}: is off; its disk costs {money(item['stopped_usd_per_hour'])} USD/h.")
-        for guard in item["guards"]:  # type: ignore[attr-defined]
-            survives = ", ".join(guard["survives"]).replace("_", " ")
-            when = f" at {guard['ends_at']}" if guard["ends_at"] else ""
-            tail = f" (survives: {survives})" if survives else ""
-            notes.append(
-                f"{item['name']}: {guard['kind'].replace('_', ' ')}: {guard['action'].replace('_', ' ')}{when}{tail}"
-            )
+        notes.extend(f"{item['name']}: {_phrase(guard, now)}" for guard in item["guards"])
     return notes
+
+
+def _phrase(guard: dict[str, Any], now: float) -> str:
+    ends = guard["ends_at"] and datetime.fromisoformat(guard["ends_at"].replace("Z", "+00:00")).timestamp()
+    return guard_phrase(guard["kind"], guard["action"], ends, guard["survives"], now)

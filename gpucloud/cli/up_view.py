@@ -92,14 +92,13 @@ def _more_line(planned: UpPlan, shown: int, how: str = "") -> list[str]:
 
 
 def _guard_lines(planned: UpPlan) -> list[str]:
-    from gpucloud.core.units import iso_utc
+    from gpucloud.cli.guard_words import guard_phrase
 
-    lines = []
-    for guard in planned.guards:
-        when = f" at {iso_utc(guard.ends_epoch_s)}" if guard.ends_epoch_s else ""
-        survives = f", survives: {', '.join(guard.survives).replace('_', ' ')}" if guard.survives else ""
-        lines.append(f"  guard {guard.kind.replace('_', ' ')}: {guard.action.replace('_', ' ')}{when}{survives}")
-    return lines
+    now, idle_s = planned.made_at, planned.request.idle_s
+    return [
+        f"  guard: {guard_phrase(guard.kind, guard.action, guard.ends_epoch_s, guard.survives, now, idle_s)}"
+        for guard in planned.guards
+    ]
 
 
 def _outline_lines(planned: UpPlan) -> list[str]:

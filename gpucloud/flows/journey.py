@@ -26,6 +26,7 @@ from gpucloud.flows.ready import make_ready
 from gpucloud.flows.refresh import refresh_locked
 from gpucloud.flows.removal import remove
 from gpucloud.flows.sending import Sending, offer_words, unsettled
+from gpucloud.render.text import plural
 from gpucloud.state.home import write_private
 from gpucloud.state.journal import JournalError
 
@@ -133,13 +134,18 @@ class Journey:
         ask, self._quotas = self._quotas, None
         return ask() if ask is not None else ask_quotas(self._ctx, self._request.offers)
 
+    def _machines(self, offer: Offer) -> str:
+        """`2 × p4d.24xlarge`; on this computer the type says nothing that the cloud does not."""
+        count = self._request.nodes
+        return plural(count, "machine") if offer.instance_type == offer.cloud else f"{count} × {offer.instance_type}"
+
     def _try(self, offer: Offer) -> str:
         """One offer: empty when it is ready, else the code of what went wrong; errors that end all are raised."""
         try:
             step = self._step(offer)
         except GpucloudError as error:
             return self._skipped(offer, error)
-        self._ctx.narrate(f"Asking {offer_words(offer)} for {self._request.nodes} × {offer.instance_type}.")
+        self._ctx.narrate(f"Asking {offer_words(offer)} for {self._machines(offer)}.")
         try:
             self._sending.launch(step)
         except JournalError:

@@ -23,9 +23,9 @@ LAUNCH_TRIES = 3  # sendings of one token when the answer is lost
 
 
 def offer_words(offer: Offer) -> str:
-    """`aws us-east-1a (spot)`."""
+    """`aws us-east-1a (spot)`; `local` where cloud and place have one name."""
     market = "" if offer.market == "on-demand" else f" ({offer.market})"
-    return f"{offer.cloud} {offer.zone or offer.region}{market}"
+    return f"{' '.join(dict.fromkeys((offer.cloud, offer.zone or offer.region)))}{market}"
 
 
 def unsettled(ctx: Context, name: str, attempt: Attempt, error: GpucloudError) -> GpucloudError:
