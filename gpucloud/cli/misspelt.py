@@ -59,15 +59,26 @@ def explain(error: Any) -> UsageError:
     if type(error).__name__ == "NoArgsIsHelpError":
         return _needs_a_command(context)
     if option is not None and type(error).__name__ == "NoSuchOption":
-        close = nearest_options(option, context)
-        meant = f"Did you mean {' or '.join(f'`{name}`' for name in close)}? " if close else ""
-        return UsageError(f"No such option: {option}.", meant + where)
+        return UsageError(f"No such option: {option}.", _instead_of(option, context) + where)
     text = error.format_message()
     too_many = EXTRA.match(text)
     if too_many and context is not None:
-        usage = " ".join((context.command_path, *context.command.collect_usage_pieces(context)))
-        return UsageError(f"Too many words: {too_many[1]}.", f"It is `{usage}`. {where}")
+        return UsageError(f"Too many words: {too_many[1]}.", f"It is `{_usage(context)}`. {where}")
     return UsageError(_sentence(text), _meaning(getattr(error, "param", None)) + where)
+
+
+def _instead_of(option: str, context: Any) -> str:
+    """The option that was meant, or that what it would hold is a word of its own, as in `compare A100`."""
+    typed = option.lstrip("-").replace("-", "_")
+    words = [param for param in context.command.params if param.param_type_name == "argument"] if context else []
+    if any(param.name in (typed, f"{typed}s") for param in words):
+        return f"It stands without an option: `{_usage(context)}`. "
+    close = nearest_options(option, context)
+    return f"Did you mean {' or '.join(f'`{name}`' for name in close)}? " if close else ""
+
+
+def _usage(context: Any) -> str:
+    return " ".join((context.command_path, *context.command.collect_usage_pieces(context)))
 
 
 def _needs_a_command(context: Any) -> UsageError:

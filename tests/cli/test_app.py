@@ -41,6 +41,12 @@ def test_an_unknown_command_gets_the_nearest_one(capsys):
         ("estimate", "Which command of `gpucloud estimate`", "train, memory"),
         ("compare --regoin x", "No such option: --regoin.", "Did you mean `--region`? See `gpucloud compare --help`"),
         ("compare --max-price 3", "No such option: --max-price.", "`--max-usd-per-hour`"),
+        (
+            "compare --gpu A100",
+            "No such option: --gpu.",
+            "It stands without an option: `gpucloud compare [OPTIONS] [GPU[:N]",
+        ),
+        ("up --name big", "No such option: --name.", "It stands without an option: `gpucloud up [OPTIONS] [name]`"),
         ("compare --limit x", "'x' is not a whole number.", "--limit: Rows"),
         ("up a b", "Too many words: b.", "`gpucloud up [OPTIONS] [name]`"),
         ("extend train", "How much longer", "`gpucloud extend train 6h`"),
