@@ -88,13 +88,14 @@ def _needs_a_command(context: Any) -> UsageError:
 
 
 def nearest_options(typed: str, context: Any) -> list[str]:
-    """At most two options of the command: alike as a whole, else with a word in common."""
+    """At most two options of the command: begun like this, else alike as a whole, else with a word in common."""
     params = context.command.params if context is not None else []
     known = [name for param in params for name in (*param.opts, *param.secondary_opts) if name.startswith("--")]
-    likeness = {name: SequenceMatcher(None, typed, name).ratio() for name in known}
+    begun = [name for name in known if name.startswith(typed) and typed.strip("-")]
+    likeness = {name: SequenceMatcher(None, typed.strip("-"), name.strip("-")).ratio() for name in known}
     ranked = sorted(known, key=lambda name: (-len(_words(typed) & _words(name)), -likeness[name]))
     alike = [name for name in sorted(known, key=lambda name: -likeness[name]) if likeness[name] >= ALIKE]
-    return alike[:1] or [name for name in ranked if _words(typed) & _words(name)][:2]
+    return begun[:2] or alike[:1] or [name for name in ranked if _words(typed) & _words(name)][:2]
 
 
 def _words(option: str) -> set[str]:

@@ -40,6 +40,8 @@ def test_an_unknown_command_gets_the_nearest_one(capsys):
         ("catalog infos", "no command 'infos' in `gpucloud catalog`", "`gpucloud catalog info`"),
         ("estimate", "Which command of `gpucloud estimate`", "train, memory"),
         ("compare --regoin x", "No such option: --regoin.", "Did you mean `--region`? See `gpucloud compare --help`"),
+        ("compare --all-r", "No such option: --all-r.", "Did you mean `--all-regions`?"),
+        ("recommend --yes", "No such option: --yes.", "See `gpucloud recommend --help`"),
         ("compare --max-price 3", "No such option: --max-price.", "`--max-usd-per-hour`"),
         (
             "compare --gpu A100",
