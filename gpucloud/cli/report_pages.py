@@ -248,17 +248,12 @@ def unit_of(work: Json) -> str:
     return unit
 
 
-PICKS = (
-    ("cheapest", "Cheapest"),
-    ("fastest_within_budget", "Fastest within budget"),
-    ("startable_now", "Startable now"),
-)
-
-
 def _picks(picks: Json, options: Sequence[Json]) -> list[Fact]:
     """What is recommended, each option once, and the machine that pays soonest."""
+    within = " within budget" if any(option["meets_budget"] is not None for option in options) else ""
+    named = {"cheapest": "Cheapest", "fastest_within_budget": f"Fastest{within}", "startable_now": "Startable now"}
     titles: dict[int, list[str]] = {}
-    for key, title in PICKS:
+    for key, title in named.items():
         if picks.get(key):
             titles.setdefault(picks[key]["rank"], []).append(title)
     by_rank = {option["rank"]: option for option in options}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gpucloud.core.errors import NothingFits, UsageError
+from gpucloud.render.report.charts import far_apart
 
 FORMATS = (".svg", ".png", ".pdf")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")  # Okabe and Ito
@@ -94,7 +95,11 @@ def price_history(path: Path, lines: Sequence[DatedPrice]) -> None:
         axes.step(*steps, where="post", label=_name(group[0]), color=colour, marker=marker, ms=4)
     axes.set_xlabel("day from which the price held")
     axes.set_ylabel("USD per hour, whole machine")
-    axes.set_ylim(bottom=0)
+    if far_apart([line.usd_per_hour for group in shown for line in group if line.usd_per_hour is not None]):
+        axes.set_yscale("log")
+        _plain_numbers(axes.yaxis)
+    else:
+        axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     _legend_below(drawn)
     if len(shown) < len(series):

@@ -288,6 +288,60 @@
 
   // ---- charts; their inks are in the style sheet, so that dark, light and paper need no drawing again
 
+  // The arrow keys go from mark to mark; what a hover shows is said below the chart. A mark with a rank has a row.
+  const walkable = (inside, figure, title) => {
+    const told = document.createElement("p");
+    told.className = "told";
+    told.setAttribute("aria-live", "polite");
+    figure.append(told);
+    inside.tabIndex = 0;
+    inside.setAttribute("role", "application");
+    inside.setAttribute("aria-roledescription", "chart");
+    inside.setAttribute("aria-label", `${title}. The arrow keys go from mark to mark.`);
+    const middle = (mark) => { const box = mark.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; };
+    const marks = () => {
+      const found = [...inside.querySelectorAll("[role=graphics-symbol]")].filter((mark) => mark.__data__?.tooltip);
+      const bars = found.some((mark) => mark.getAttribute("aria-roledescription") === "bar");
+      const places = new Map(found.map((mark) => [mark, bars ? middle(mark).reverse() : middle(mark)]));
+      return found.sort((a, b) => places.get(a)[0] - places.get(b)[0] || places.get(a)[1] - places.get(b)[1]);
+    };
+    const rowOf = (mark) => {
+      const rank = mark && mark.__data__.datum.rank, ranks = byKey.get("rank");
+      return rank && ranks ? order.findIndex((row) => value(ranks, row) === rank) : -1;
+    };
+    const show = (mark) => {
+      const at = rowOf(mark);
+      if (at < 0) return;
+      frame.focus();
+      frame.scrollTop = at * ROW_PX;
+      pick(at);
+    };
+    let here = -1;
+    const go = (all, to) => {
+      all.forEach((mark) => mark.classList.remove("here"));
+      here = to;
+      const mark = all[to];
+      if (!mark) { told.textContent = ""; return; }
+      mark.classList.add("here");
+      const words = Object.entries(mark.__data__.tooltip).filter(([, word]) => word).map(([name, word]) => `${name}: ${word}`);
+      told.textContent = `${to + 1} of ${all.length}. ${words.join("; ")}.${rowOf(mark) < 0 ? "" : " Enter shows its row."}`;
+    };
+    const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+    inside.addEventListener("keydown", (event) => {
+      const all = marks();
+      if (event.key === "Enter") { show(all[here]); return; }
+      if (!(event.key in steps) || !all.length) return;
+      event.preventDefault();
+      go(all, here < 0 && steps[event.key] > -2 ? 0 : Math.max(0, Math.min(all.length - 1, here + steps[event.key])));
+    });
+    inside.addEventListener("focus", () => { if (here < 0 && inside.matches(":focus-visible")) told.textContent = "The arrow keys go from mark to mark."; });
+    inside.addEventListener("blur", () => go(marks(), -1));
+    inside.addEventListener("click", (event) => {
+      const mark = event.target.closest("[role=graphics-symbol]");
+      if (mark?.__data__?.datum) show(mark);
+    });
+  };
+
   const place = document.getElementById("charts");
   const draws = data.charts.map((chart) => {
     const figure = document.createElement("figure");
@@ -313,6 +367,7 @@
         actions: false, renderer: "svg", config, tooltip: true, ast: false,
       });
       chart.view = made.view;
+      walkable(inside, figure, chart.title);
     };
   });
   window.gpucloudReady = Promise.all(draws.map((one) => one())).then(() => document.body.setAttribute("data-ready", "yes"));

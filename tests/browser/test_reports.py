@@ -127,6 +127,39 @@ def test_the_arrow_keys_tell_all_of_a_row(report: Callable[[str], Made], opened:
     assert page.is_hidden("#details")
 
 
+def test_a_chart_is_walked_by_the_arrow_keys(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
+    page = opened(report("recommend").file)
+    chart, told = page.locator(".chart").first, page.locator("figure .told").first
+    chart.focus()
+    page.keyboard.press("ArrowRight")
+    first = told.inner_text()
+    options = [option for option in report("recommend").told["options"] if option["hours"]]
+    fastest = min(options, key=lambda option: option["hours"])
+    assert first.startswith(f"1 of {len(options)}. option: ") and "source of the speed: " in first
+    assert f"; hours: {fastest['hours']:,.2f}; USD: {fastest['usd']:,.2f};" in first
+    page.keyboard.press("ArrowLeft")
+    assert told.inner_text() == first, "there is nothing before the first"
+    page.keyboard.press("End")
+    assert told.inner_text().startswith(f"{len(options)} of {len(options)}.") and page.locator(".here").count() == 1
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#details dd >> nth=0") == str(fastest["rank"])
+    assert page.evaluate("document.activeElement.id") == "rows" and page.locator("tr.picked").is_visible()
+    page.keyboard.press("Escape")
+    page.locator(".chart").nth(1).focus()
+    assert told.text_content() == "" and page.locator(".here").count() == 0
+    page.keyboard.press("ArrowDown")
+    assert page.locator("figure .told").nth(1).inner_text().startswith("1 of ")
+
+
+def test_a_click_on_a_mark_shows_its_row(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
+    page = opened(report("recommend").file)
+    mark = page.locator(".chart [aria-roledescription=point]").first
+    rank = mark.evaluate("mark => mark.__data__.datum.rank")
+    mark.click(force=True)
+    assert page.inner_text("#details dd >> nth=0") == str(rank)
+
+
 def test_sorting_by_mouse_and_by_keyboard(report: Callable[[str], Made], opened: Callable[..., Any]) -> None:
     made = report("compare")
     page = opened(made.file)

@@ -16,7 +16,8 @@ SHAPES = ["circle", "diamond", "triangle-up", "square", "cross", "triangle-down"
 HEIGHT = 300
 LABEL_LIMIT = {"expr": "containerSize()[0] < 420 ? 130 : 260"}
 MOST_POINTS, MOST_BARS, MOST_CURVES = 400, 15, 5
-BELOW = {"orient": "bottom", "columns": 1, "labelLimit": 420, "symbolSize": 90}
+FAR_APART = 20
+BELOW = {"orient": "bottom", "columns": 1, "labelLimit": {"expr": "containerSize()[0] - 60"}, "symbolSize": 90}
 FIGURES = {"usd": ",.2f", "usd_per_gpu_hour": ",.3f"}  # how a bar's figure is written; others with three digits
 
 
@@ -50,6 +51,11 @@ def _log(values: Sequence[float]) -> dict[str, Any]:
     ticks = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
     axis = {"values": ticks, "format": ",.3~g"}
     return {"scale": {"type": "log", "domain": [low, high], "nice": False}, "axis": axis}
+
+
+def far_apart(values: Sequence[float]) -> bool:
+    """Whether the small ones would lie on the axis if it began at nothing."""
+    return min(values) > 0 and max(values) > FAR_APART * min(values)
 
 
 def _by_name(names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -168,7 +174,7 @@ def rent_or_own(options: Rows) -> Chart | None:
         )  # fmt: skip
         pays = crossing is not None and crossing <= 1
         about = {
-            "name": f"{option['name']}: {f'pays above {crossing:.0%} use' if pays else 'never pays'}",
+            "name": f"{option['name']}: {f'above {crossing:.0%}' if pays else 'never'}",
             "versus": own.get("versus", ""),
             "ink": COLOURS[number],
         }
@@ -186,7 +192,10 @@ def rent_or_own(options: Rows) -> Chart | None:
         {"data": {"values": rents}, "mark": {"type": "line", "strokeDash": [5, 4]}, "encoding": {"x": x, "y": y, **line}},
         {"data": {"values": crossings}, "mark": {"type": "point", "filled": True, "size": 130, "opacity": 1}, "encoding": {"x": x, "y": y, **mark, "tooltip": told}},
     ]  # fmt: skip
-    said = "Full lines: owning; dashed: the cheapest rent for the same speed; marks: where both cost the same."
+    said = (
+        "Full lines: owning; dashed: the cheapest rent for the same speed; marks: where both cost the same. "
+        "Below: the use above which owning pays."
+    )
     return Chart("Rent or own", _spec([], layer=layer), said)
 
 
@@ -197,7 +206,9 @@ def over_time(series: Rows) -> Chart | None:
     days = sorted(row["day"] for row in series)
     years = int(days[-1][:4]) - int(days[0][:4])
     axis = {"format": "%Y", "tickCount": "year"} if years > 2 else {"format": "%b %Y", "tickCount": 6}
-    x, y = _axis("day", "", "temporal", axis=axis), _axis("usd", "USD per hour, whole machine", scale={"zero": True})
+    prices = [row["usd"] for row in series]
+    height = _log(prices) if far_apart(prices) else {"scale": {"zero": True}}
+    x, y = _axis("day", "", "temporal", axis=axis), _axis("usd", "USD per hour, whole machine", **height)
     names = list(dict.fromkeys(row["name"] for row in series))[: len(COLOURS)]
     line, mark = _by_name(names)
     inks = dict(zip(names, COLOURS, strict=False))
