@@ -62,13 +62,16 @@ def test_a_reader_searches_copies_switches_to_dark_and_reads_on_a_phone(address,
     page.evaluate("navigator.clipboard.writeText = (text) => { window.copied = text; }")
     session.get_by_role("button").click()
     page.wait_for_function("window.copied === 'gpucloud compare L4:1 --limit 3\\n'")
-    for mode in ("dark", "light"):
-        page.locator("#theme-menu").click()
-        page.locator(f"[data-bs-theme-value={mode}]").click()
-        assert page.locator("html").get_attribute("data-bs-theme") == mode
     page.get_by_role("link", name="Search").click()
     page.locator("#mkdocs-search-query").press_sequentially("preempted")
     page.locator("#mkdocs-search-results a", has_text="Spot machines").first.wait_for()
+    for name, mode in (("tutorial", "dark"), ("404", "light")):
+        page.goto(f"{address}/{name}.html")
+        page.locator("#theme-menu").click()
+        page.locator(f"[data-bs-theme-value={mode}]").click()
+        assert page.locator("html").get_attribute("data-bs-theme") == mode
+    page.get_by_role("link", name="manual's first page").click()
+    page.wait_for_url(f"{address}/index.html")
     page.set_viewport_size(PHONE)
     for name in WIDEST:
         page.goto(f"{address}/{name}.html", wait_until="domcontentloaded")
