@@ -1,4 +1,5 @@
-// For the manual's pages: a button that copies a block of code; of a terminal session, its commands only.
+// For the manual's pages: a button that copies a block of code (of a terminal session, its commands only), and a
+// search that does not lose what was typed too early.
 "use strict";
 
 function commands(code) {
@@ -37,7 +38,17 @@ function add(code) {
   box.append(code.parentElement, button);
 }
 
+// The theme hears no key before its index is there: what stands in the field by then is looked for then.
+function searchWhenReady() {
+  if (typeof searchWorker === "undefined") return;
+  searchWorker.addEventListener("message", (event) => {
+    const field = document.getElementById("mkdocs-search-query");
+    if (event.data.allowSearch && field?.value) field.dispatchEvent(new Event("keyup"));
+  });
+}
+
 document.addEventListener("DOMContentLoaded", () => {
+  searchWhenReady();
   const languages = ["sh", "console", "python", "yaml", "json"].map((name) => `pre > code.language-${name}`);
   document.querySelectorAll(languages.join(",")).forEach(add);
   // A browser gives a page from the disk no worker, so the theme's search would find nothing.
