@@ -133,12 +133,16 @@ def main(args: list[str] | None = None) -> int:
     words = sys.argv[1:] if args is None else args
     reset()
     streams.prepare()
+    if complete.SCRIPT_OPTIONS & {*words}:
+        complete.answer_the_first_tab()
     try:
         answer = root().main(args=words, prog_name="gpucloud", standalone_mode=False)
         code = answer if isinstance(answer, int) else 0
         _flush()
         return code
     except BaseException as error:
+        if complete.asked():
+            return 0  # a line that cannot be completed is no error of the shell's
         return failure.report(error, words, current())
 
 

@@ -11,11 +11,28 @@ from contextlib import suppress
 from typing import Any
 
 VARIABLE = "_GPUCLOUD_COMPLETE"  # set by the shell's completion script
+SCRIPT_OPTIONS = {"--install-completion", "--show-completion"}
+REGISTERS = "\ncompdef %(complete_func)s %(prog_name)s\n"
+ANSWERS_OR_REGISTERS = """
+if [[ $funcstack[1] == _%(prog_name)s ]]; then
+  %(complete_func)s "$@"
+else
+  compdef %(complete_func)s %(prog_name)s
+fi
+"""
 
 
 def asked() -> bool:
     """Whether this process only completes a line."""
     return VARIABLE in os.environ
+
+
+def answer_the_first_tab() -> None:
+    """Typer's script for zsh only registers itself when it is loaded, at a session's first TAB; ours answers too."""
+    from typer import _completion_shared
+
+    scripts = getattr(_completion_shared, "_completion_scripts", {})
+    scripts["zsh"] = scripts.get("zsh", "").replace(REGISTERS, ANSWERS_OR_REGISTERS)
 
 
 def attach(command: Any, name: str) -> None:
