@@ -56,6 +56,7 @@ REFUSALS = {
     "InternalError": (500, "An internal error has occurred."),
     "SomethingNew": (400, "Nobody has seen this code before."),
 }
+FORGOTTEN_AFTER_S = 3600.0
 SCP = "You are not authorized to perform this operation, with an explicit deny in a service control policy"
 
 
@@ -154,6 +155,8 @@ class AwsSim(SimServer):
         self.ending: dict[str, float] = {}
         self.taken: set[str] = set()  # spot machines that were taken back
         self.addresses: dict[str, str] = {}
+        self.terminated: dict[str, set[str]] = {}  # by region, as of the last look
+        self.forgets_at = 0.0
         self.on_run: Callable[[str, Made], None] = lambda identifier, made: None
         self.on_power: Callable[[str, str], None] = lambda identifier, what: None
         _reset_moto()
@@ -601,6 +604,26 @@ class AwsSim(SimServer):
         self.late = [(when, call) for when, call in self.late if when > now]
         for call in due:
             self._run(call)
+        if now > self.forgets_at:
+            self.forgets_at = now + FORGOTTEN_AFTER_S
+            self.terminated = {region: self._forget(region) for region in self.touched}
+
+    def _forget(self, region: str) -> set[str]:
+        """As EC2 does, what ended more than an hour ago is shown no more. Returns what has ended by now."""
+        ec2 = _backend("ec2", region)
+        ended: set[str] = set()
+        for number, reservation in list(ec2.reservations.items()):
+            names = {instance.id for instance in reservation.instances if instance.state == "terminated"}
+            if len(names) < len(reservation.instances) or not names <= self.terminated.get(region, set()):
+                ended |= names
+                continue
+            del ec2.reservations[number]
+        machines = {instance.id for reservation in ec2.reservations.values() for instance in reservation.instances}
+        there = machines | {*ec2.volumes, *(name for by_id in ec2.groups.values() for name in by_id)}
+        for name in set(ec2.tags) - there:
+            if name.startswith(("i-", "vol-", "sg-")):
+                del ec2.tags[name]
+        return ended
 
 
 def _fingerprint(words: dict[str, Any] | Any) -> str:
