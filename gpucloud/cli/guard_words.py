@@ -7,7 +7,7 @@ from datetime import datetime
 
 from gpucloud.core.guards import clock_words
 
-ITSELF = {"stop": "stops itself", "delete": "deletes itself", "end_runs": "ends its runs"}
+ITSELF = {"stop": "stops itself", "delete": "deletes itself", "end_runs": "ends the runs and gives the GPUs back"}
 BY_CLOUD = {"stop": "stops it", "delete": "deletes it"}
 
 

@@ -247,10 +247,10 @@ watch_idle() {
         clock
         if [ "$now" = "$was" ]; then continue; fi
         if ! account || busy; then last=$now; fi
-        held=$(stat -c %Y "$base/hold" 2>/dev/null)
-        if whole "$held" && [ "$held" -gt "$last" ]; then last=$held; fi
-        show "$last $now"
-        if [ $((now - last)) -ge "$idle" ] && others_idle; then
+        held=$(stat -c %Y "$base/hold" 2>/dev/null) rest=$last
+        if [ "${held:-0}" -gt "$last" ]; then rest=$held; fi
+        show "$rest $now"
+        if [ $((now - rest)) -ge "$idle" ] && others_idle; then
             show ending
             if [ "$nodes" -gt 1 ]; then for _ in 1 2 3; do nap "$pace"; done; fi
             finish idle

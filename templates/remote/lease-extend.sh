@@ -17,6 +17,7 @@ for one; do
 done
 echo $end >"$base/until.new" && mv "$base/until.new" "$base/until" || fail home "$base cannot be written"
 rm -f "$base/ending-soon"
-if [ $end != 0 ]; then watch; else stop_watch; fi
+first "$base/idle"
+if [ $end != 0 ] || [ "$word" != 0 ]; then watch; else stop_watch; fi
 echo "took $end"
 echo "done"

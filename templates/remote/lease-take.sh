@@ -1,6 +1,6 @@
 # take: lease $want of the GPUs in $eligible (INDEX:UUID …) for a deployment, all of them or none, and make its folder.
 # The same token again finds what it has and completes it. Further variables: left (seconds to the deadline, or
-# empty), smi (yes: ask for foreign processes), watch_text, environment_text.
+# empty), idle (seconds without use after which it ends, or empty), smi (yes: ask for foreign processes), watch_text, environment_text.
 begin
 end=0
 if [ -n "$left" ]; then end=$((now + left)); fi
@@ -72,12 +72,12 @@ list=
 for one in $mine; do list="$list${list:+,}$one"; done
 quoted=$base
 case $base in *"'"*) quoted=$(printf %s "$base" | sed "s/'/'\\\\''/g");; esac
-if ! { keep "$base/until" "$end" && keep "$base/environment" \
+if ! { keep "$base/until" "$end" && keep "$base/idle" "${idle:-0}" && keep "$base/environment" \
     "gpucloud_base='$quoted' gpucloud_gpus='$list' gpucloud_lease=':$dir:'" "$environment_text" &&
     keep "$base/gpus" "$list"; }; then # the last says that all is there
     gone=$why; undo; fail home "$gone"
 fi
 if [ -e "$base/ended" ]; then rm -f "$base/ended"; fi
-if [ $end != 0 ]; then watch; fi
+if [ $end != 0 ] || [ -n "$idle" ]; then watch; fi
 echo "took $end $list"
 echo "done"

@@ -18,7 +18,9 @@ def test_who_does_what_and_when():
     said = guard_phrase("in_machine_deadline", "stop", TOMORROW, survives, NOW)
     assert said == "the machine stops itself at 14:05 tomorrow, also if: client killed, network lost"
     assert guard_phrase("provider", "delete", TOMORROW, (), NOW) == "the cloud deletes it at 14:05 tomorrow"
-    assert guard_phrase("in_machine_deadline", "end_runs", TOMORROW, (), NOW).startswith("the machine ends its runs at")
+    assert guard_phrase("in_machine_deadline", "end_runs", TOMORROW, (), NOW).startswith(
+        "the machine ends the runs and gives the GPUs back at"
+    )
 
 
 def test_idleness_is_said_with_its_time_where_it_is_known():

@@ -105,11 +105,14 @@ class SshProvider:
         return groups_of(offers, nodes)
 
     def guards(self, spec: LaunchSpec) -> Sequence[Guard]:
-        """The deadline ends runs and gives the GPUs back; the lease expires even when nothing on the host lives."""
-        if spec.deadline_epoch_s is None:
-            return ()
-        survives = ("client_killed", "state_lost", "network_lost", "reboot")
-        return (Guard("in_machine_deadline", "end_runs", spec.deadline_epoch_s, survives),)
+        """Deadline and idleness end runs and give the GPUs back. After a reboot only the deadline does."""
+        survives = ("client_killed", "state_lost", "network_lost")
+        armed = []
+        if spec.deadline_epoch_s is not None:
+            armed.append(Guard("in_machine_deadline", "end_runs", spec.deadline_epoch_s, (*survives, "reboot")))
+        if _idle(spec):
+            armed.append(Guard("in_machine_idle", "end_runs", None, survives))
+        return armed
 
     # ---- the three verbs
 
@@ -215,6 +218,7 @@ class SshProvider:
                 "eligible": " ".join(f"{index}:{uuid}" for index, uuid in eligible),
                 "want": str(int(offer.accelerator_count)),
                 "left": _left(spec.deadline_epoch_s),
+                "idle": _idle(spec),
                 "smi": sight.driver,
             }
             try:
@@ -347,6 +351,11 @@ _HINTS = {
 def _left(deadline_epoch_s: float | None) -> str:
     """Seconds until the deadline: hosts go by their own clock. Empty = never."""
     return "" if deadline_epoch_s is None else str(max(1, round(deadline_epoch_s - time.time())))
+
+
+def _idle(spec: LaunchSpec) -> str:
+    """Seconds without use after which the lease ends; empty = never. Several hosts could not decide together."""
+    return "" if spec.idle_s is None or spec.nodes > 1 else str(max(1, round(spec.idle_s)))
 
 
 def _full(host: Host, offer: Offer, sight: Sight, eligible: Sequence[tuple[int, str]]) -> CapacityError:

@@ -40,7 +40,8 @@ def test_the_whole_loop(tmp_path):
         made = own.up("a", "--gpu", "3090")["deployments"][0]
         assert (made["state"], made["cloud"], made["region"], made["zone"]) == ("ready", "ssh", "box1", "box1")
         assert (made["accelerator"], made["accelerator_count"], made["usd_per_hour"]) == ("RTX3090", 1, 0.0)
-        assert [(guard["kind"], guard["action"]) for guard in made["guards"]] == [("in_machine_deadline", "end_runs")]
+        guards = [("in_machine_deadline", "end_runs"), ("in_machine_idle", "end_runs")]
+        assert [(guard["kind"], guard["action"]) for guard in made["guards"]] == guards
         assert own.up("a", "--gpu", "3090")["deployments"][0]["id"] == made["id"], "the same again is the same"
 
         ran = own.start("run", "--on", "a", "--pull", "out.txt", "--env", "CUDA_VISIBLE_DEVICES=0,1", "sh", "train.sh")
