@@ -2,9 +2,17 @@
 # Its last member says that it is whole; without it nothing more happens, and what arrived whole stays.
 # GNU tar goes on after an error and would link a half file, of a disk that is full, to its real name. So its stderr
 # is a pipe that nobody reads: the first complaint kills it on the spot, and `why` finds the reason again.
+# On a file system without hard links (FAT, many network folders) Python renames what a tar would link.
 extract() {
     mkdir -p "$1" || exit 73
     mute=
+    if have ln && ! { : >"$1/one" && ln "$1/one" "$1/two"; } 2>/dev/null; then
+        archiver=python
+        if [ -z "$python" ]; then
+            rm -rf "$1"; rmdir .gpucloud-stage 2>/dev/null
+            die 'no hard links on this file system, and no python3: command not found'
+        fi
+    fi
     if [ "$archiver" = gnu ] && mkfifo "$1/mute" 2>/dev/null; then
         exec 8<>"$1/mute" 9>"$1/mute" 8<&-
         rm -f "$1/mute"; mute=1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 
 import pytest
 
+from gpucloud.core.errors import GpucloudError
 from gpucloud.remote.sync import pull, push
 from tests.sshd import needs_sshd, openssh_server
 
@@ -103,6 +105,46 @@ def test_there_and_back(tmp_path, source, kind):
         os.utime(hidden, ns=(NS, status.st_mtime_ns))
         push(machine, source, "work", checksum=True)
         assert seen(work) == seen(source)
+
+
+NO_LINKS = """
+#include <errno.h>
+int link(const char *from, const char *to) { errno = EPERM; return -1; }
+int linkat(int a, const char *from, int b, const char *to, int c) { errno = EPERM; return -1; }
+"""
+
+
+@needs_sshd
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler to take hard links away with")
+def test_a_file_system_without_hard_links(tmp_path, source):
+    """No program there can make a link; with Python a push works, without it says what is missing."""
+    (tmp_path / "links.c").write_text(NO_LINKS)
+    shim = tmp_path / "links.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(shim), str(tmp_path / "links.c")], check=True)
+    programs = tmp_path / "programs"
+    programs_without("", programs)
+    os.symlink(shutil.which("ln"), programs / "ln")
+    wrapped = f"PATH={programs} LD_PRELOAD={shim} exec {programs}/sh -c"
+    with openssh_server(tmp_path / "sshd", shell=wrapped) as server:
+        machine, work = server.connect(), server.home / "work"
+        assert machine_fails(machine, "ln work.a work.b")
+        push(machine, source, "work")
+        (source / "pkg" / "f007.py").write_text("changed")
+        (work / "pkg" / "extra").write_text("goes")
+        push(machine, source, "work")
+        assert seen(work) == seen(source)
+        (programs / "python3").unlink()
+        (source / "pkg" / "f008.py").write_text("changed too")
+        with pytest.raises(GpucloudError, match="no hard links"):
+            push(machine, source, "work")
+        assert (work / "pkg" / "f008.py").read_bytes() != b"changed too" and not (work / ".gpucloud-stage").exists()
+
+
+def machine_fails(machine, command: str) -> bool:
+    """Whether that command ends with an error there, once its file exists."""
+    process = machine.run(f": >work.a; {command}")
+    process.end_input()
+    return process.wait() != 0
 
 
 def test_hard_links_stay_apart_or_together_as_they_were_not_sent(machine, tmp_path):
