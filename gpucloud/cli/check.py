@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ COLUMNS = (
     Column("usable", "Usable", tone=tones.of_yes),
     Column("identity", "As"),
     Column("via", "Through"),
-    Column("reason", "Reason"),
+    Column("reason", "Reason", wide=True),  # two sentences: below the table they can be read
     Column("quota_words", "GPU quotas"),
 )
 
@@ -34,12 +35,17 @@ def check(
     with context() as ctx, ctx.waiting("asking the clouds who we are there"):
         found = [item.as_json() for item in examine(ctx, tuple(clouds or ()))]
     rows = [{**item, "quota_words": _quotas(item["quotas"])} for item in found]
-    lines = [line for item in found for host in item.get("hosts", ()) for line in _host_lines(host)]
+    lines = [] if current().output in ("wide", "markdown") else _reasons(found)
+    lines += [line for item in found for host in item.get("hosts", ()) for line in _host_lines(host)]
     show(View("check", {"clouds": found}, COLUMNS, rows, lines), current().output)
     refused = [item["cloud"] for item in found if not item["usable"]]
     if clouds and refused:
-        again = f"The table says why; `gpucloud check {' '.join(refused)}` looks again."
+        again = f"Why is said above; `gpucloud check {' '.join(refused)}` looks again."
         raise CredentialsError(f"{', '.join(refused)} cannot be used.", again)
+
+
+def _reasons(found: Sequence[dict[str, Any]]) -> list[str]:
+    return [f"{item['cloud']}: {item['reason']}" for item in found if item["reason"]]
 
 
 def _host_lines(host: dict[str, Any]) -> list[str]:

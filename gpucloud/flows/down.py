@@ -51,8 +51,12 @@ def plan(ctx: Context, names: Sequence[str], everything: bool = False) -> DownPl
 
 def _not_found(ctx: Context, name: str, unscanned: Mapping[str, str]) -> GpucloudError:
     error = unknown_name(ctx.journal.present(), name)
-    if unscanned:
-        error.hint += f" Not asked: {', '.join(f'{place} ({why})' for place, why in unscanned.items())}."
+    regions = [f"{place} ({why.rstrip('.')})" for place, why in unscanned.items() if " " in place]
+    clouds = [place for place in unscanned if " " not in place]
+    if regions:
+        error.hint += f" Not asked: {', '.join(regions)}."
+    if clouds:
+        error.hint += f" Not asked: {', '.join(clouds)} (`gpucloud check` says why)."
     return error
 
 
