@@ -40,12 +40,12 @@ COLUMNS = (
     Column("note", "Note", wide=True),
 )
 SOLD_COLUMNS = (
-    Column("accelerator", "GPU"),
+    Column("accelerator", "GPU", floor=18),
     Column("cloud", "Cloud"),
-    Column("accelerator_counts", "GPUs in a machine", write=lambda counts: ", ".join(map(count, counts))),
-    Column("region_count", "Regions", right=True, write=lambda number: plain(number or None)),
+    Column("accelerator_counts", "In a machine", write=lambda counts: ", ".join(map(count, counts))),
+    Column("region_count", "Regions", right=True, keep=6, write=lambda number: plain(number or None)),
     Column("usd_per_gpu_hour_from", "From USD/GPU-h", right=True, write=usd(3)),
-    Column("instance_type", "With"),
+    Column("instance_type", "With", keep=7),
 )
 
 
