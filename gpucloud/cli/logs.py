@@ -17,12 +17,12 @@ def logs(
 ) -> None:
     """The log of a run, byte by byte as the command wrote it; Ctrl-C leaves the command running."""
     from gpucloud.core.errors import GpucloudError
-    from gpucloud.flows.machines import usable
+    from gpucloud.flows.machines import readable
     from gpucloud.flows.run_events import find_run
 
     with context() as ctx:
         found = find_run(ctx, run)
-        deployment = usable(ctx.journal.present().deployments[found.deployment])
+        deployment = readable(ctx.journal.present().deployments[found.deployment])
         reader = follower(ctx, wait=follow)
         reader.only_reads = True
         try:

@@ -13,6 +13,8 @@ from gpucloud.cli.outside import context
 from gpucloud.cli.views import deployments_view, money
 from gpucloud.render.view import show
 
+OFF = ("stopped", "ended_by_guard")  # what lives in the machine does not act now
+
 
 def ls(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these.")] = None,
@@ -42,9 +44,10 @@ def guard_notes(deployments: list[dict[str, Any]], now: float) -> list[str]:
     for item in deployments:
         if item["billing_ended"]:
             continue
-        if item["state"] in ("stopped", "ended_by_guard") and item["stopped_usd_per_hour"]:
+        if item["state"] in OFF and item["stopped_usd_per_hour"]:
             notes.append(f"{item['name']}: is off; its disk costs {money(item['stopped_usd_per_hour'])} USD/h.")
-        notes.extend(f"{item['name']}: {_phrase(guard, now)}" for guard in item["guards"])
+        acting = [guard for guard in item["guards"] if item["state"] not in OFF or guard["kind"] == "provider"]
+        notes.extend(f"{item['name']}: {_phrase(guard, now)}" for guard in acting)
     return notes
 
 

@@ -30,14 +30,14 @@ def pull(
 ) -> None:
     """Copy REMOTE to LOCAL. Copies only what differs."""
     from gpucloud.core.plan import find_deployment
-    from gpucloud.flows.machines import Fleet, Node, chosen, node_of, usable
+    from gpucloud.flows.machines import Fleet, Node, chosen, node_of, readable
     from gpucloud.flows.session import on_all
     from gpucloud.remote import sync
     from gpucloud.render.progress import ProgressBar
 
     reports: dict[int, Any] = {}
     with context() as ctx:
-        deployment = usable(find_deployment(ctx.journal.present(), name))
+        deployment = readable(find_deployment(ctx.journal.present(), name))
         machines = chosen(deployment, nodes) if nodes is not None else (node_of(deployment, node),)
         with Fleet(machines, dial()) as fleet, ProgressBar(sys.stderr, "pull") as bar:
 

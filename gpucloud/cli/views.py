@@ -96,7 +96,8 @@ def deployments_view(
 
 
 def _deployment_row(item: Json) -> dict[str, Any]:
-    ends = "" if item["billing_ended"] else until_iso(item["deadline_at"])
+    over = item["billing_ended"] or item["state"] == "ended_by_guard"
+    ends = "" if over else until_iso(item["deadline_at"])
     return {**item, "gpus": gpu_words(item), "node_count": len(item["nodes"]), "ends": ends}
 
 

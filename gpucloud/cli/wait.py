@@ -17,7 +17,7 @@ def wait(
     """Wait for a run, fetch its outputs, and return its exit code."""
     from gpucloud.core.errors import GpucloudError
     from gpucloud.flows.follow import Follower
-    from gpucloud.flows.machines import usable
+    from gpucloud.flows.machines import readable
     from gpucloud.flows.run_events import find_run
     from gpucloud.flows.session import pull_outputs
 
@@ -25,12 +25,12 @@ def wait(
         found, error = find_run(ctx, run), None
         try:
             if found.open:
-                deployment = usable(ctx.journal.present().deployments[found.deployment])
+                deployment = readable(ctx.journal.present().deployments[found.deployment])
                 reader = Follower(ctx, dial(), lambda data: None)
                 reader.only_reads = True
                 found = reader.follow(deployment, found)
             if pull and found.wants_pull and not ctx.journal.present().deployments[found.deployment].closed:
-                deployment = usable(ctx.journal.present().deployments[found.deployment])
+                deployment = readable(ctx.journal.present().deployments[found.deployment])
                 found = pull_outputs(ctx, dial(), deployment, found)
         except GpucloudError as caught:
             error = caught

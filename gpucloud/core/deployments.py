@@ -208,6 +208,12 @@ class Deployment:
         return tuple(sorted(nodes, key=lambda item: item.rank or 0))
 
     @property
+    def lease_over(self) -> bool:
+        """Whether it was only a lease that ended: the machine is its owner's, runs on, and still has the files."""
+        guards = self.current.guards if self.current else ()
+        return self.phase == "ended_by_guard" and bool(guards) and all(g.action == "end_runs" for g in guards)
+
+    @property
     def open_attempts(self) -> tuple[Attempt, ...]:
         return tuple(attempt for attempt in self.attempts if attempt.open)
 

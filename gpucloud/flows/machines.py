@@ -22,14 +22,22 @@ def usable(deployment: Deployment) -> Deployment:
     """The deployment, when commands can be run on it. Raises StateConflict with the step that helps."""
     if deployment.state == "ready" and deployment.machines:
         return deployment
+    name = deployment.name
+    again = f"Start it with `gpucloud start {name}`, or remove it with `gpucloud down`."
+    lease = f"`gpucloud pull {name}` still brings its files; then `gpucloud down {name}`, and `up` for a new lease."
     hints = {
-        "stopped": f"Start it with `gpucloud start {deployment.name}`.",
-        "ended_by_guard": f"Start it with `gpucloud start {deployment.name}`, or remove it with `gpucloud down`.",
+        "stopped": f"Start it with `gpucloud start {name}`.",
+        "ended_by_guard": lease if deployment.lease_over else again,
         "down": "Make a new one with `gpucloud up`.",
-        "creating": f"Run `gpucloud up {deployment.name}` again: it goes on where it was.",
+        "creating": f"Run `gpucloud up {name}` again: it goes on where it was.",
     }
     hint = hints.get(deployment.state, "`gpucloud ls --refresh` shows what there is.")
-    raise StateConflict(f"'{deployment.name}' is {deployment.state.replace('_', ' ')}, not ready.", hint)
+    raise StateConflict(f"'{name}' is {deployment.state.replace('_', ' ')}, not ready.", hint)
+
+
+def readable(deployment: Deployment) -> Deployment:
+    """The deployment, when its logs and files can be read: also when its lease on a machine of your own has ended."""
+    return deployment if deployment.lease_over and deployment.machines else usable(deployment)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""After a guard has stopped a machine and somebody has started it again: what became of the runs it took along."""
+"""After a guard has stopped a machine and somebody has started it again, or a lease has ended: what became of the
+runs that it took along."""
 
 from __future__ import annotations
 
@@ -53,4 +54,4 @@ def _note(ctx: Context, run: Run, states: dict[int, RunStatus]) -> None:
         return [Draft("run_ended", run.deployment, data)] if known.state == "lost" else []
 
     ctx.journal.transact(decide)
-    ctx.narrate(f"{run.id} had ended with exit code {verdict[1]} before the machine was stopped.")
+    ctx.narrate(f"{run.id} had ended with exit code {verdict[1]} before the end.")

@@ -12,6 +12,7 @@ from gpucloud.core.records import resource_record
 from gpucloud.core.verdicts import judge
 from gpucloud.flows.context import Context
 from gpucloud.flows.looks import Look, Place, look, note_look
+from gpucloud.flows.recover import ask_lost_runs
 from gpucloud.state.locks import deployment_lock, holder
 
 
@@ -37,6 +38,9 @@ def refresh_locked(ctx: Context, deployment_id: str) -> Mapping[Place, str]:
     note_look(ctx, deployment_id, seen)
     _settle(ctx, deployment_id)
     ctx.journal.transact(lambda present: _seen(ctx, present, deployment_id, seen))
+    now = ctx.journal.present().deployments[deployment_id]
+    if now.lease_over and ctx.dial is not None:
+        ask_lost_runs(ctx, ctx.dial, now)
     return seen.unscanned
 
 

@@ -146,7 +146,9 @@ def test_the_deadline_ends_runs_and_the_lease_and_nothing_else(tmp_path):
     with own_machines(tmp_path, "box1", count=1) as own:
         stranger = subprocess.Popen(["sleep", "300"])
         try:
-            own.up("a", "--gpu", "3090", "--max-hours", "0.0015")  # 5.4 s
+            own.up("a", "--gpu", "3090", "--max-hours", "0.0025")  # 9 s
+            script = "mkdir out; echo model >out/m; exit 4"
+            own.call("run", "--on", "a", "--no-sync", "--detach", "--pull", "out", script)
             command = "trap 'echo asked; exit 9' INT; echo $$; while :; do sleep 0.1; done"
             ran = own.start("run", "--on", "a", "--no-sync", command)
             out, _ = ran.communicate(timeout=60)
@@ -158,6 +160,13 @@ def test_the_deadline_ends_runs_and_the_lease_and_nothing_else(tmp_path):
                 assert time.monotonic() < ends
                 time.sleep(0.2)
             assert stranger.poll() is None
+            assert {run["id"]: run["exit_code"] for run in own.call("ps")["runs"]}["a/1"] == 4, "it ended before"
+            assert own.start("logs", "a/2").communicate(timeout=60)[0] == out
+            waited = own.start("wait", "a/1")
+            assert waited.communicate(timeout=60) and waited.returncode == 4
+            assert (tmp_path / "work" / "out" / "m").read_text() == "model\n"
+            refused = own.call("exec", "a", "--", "ls", code=8)["error"]
+            assert "gpucloud pull a" in refused["hint"]
             assert own.up("b", "--gpu", "3090")["deployments"][0]["state"] == "ready"
             own.call("down", "a", "--yes")
             shown = own.call("check", "ssh")["clouds"][0]["hosts"][0]["gpus"][0]
