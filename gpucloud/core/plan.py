@@ -205,8 +205,9 @@ def _same_or_conflict(present: Present, request: UpRequest) -> Deployment | None
             f"Choose another name, or remove it with `gpucloud down {request.name}`.",
         )
     if known.cancelled or known.phase in ("preempted", "ended_by_guard", "lost", "failed"):
+        rest = "its files are still there" if known.lease_over else "something of it may still bill"
         raise StateConflict(
-            f"'{request.name}' is {known.state.replace('_', ' ')}, and something of it may still bill.",
+            f"'{request.name}' is {known.state.replace('_', ' ')}, and {rest}.",
             f"Remove it with `gpucloud down {request.name}`, then bring it up again.",
         )
     return known

@@ -167,6 +167,8 @@ def test_the_deadline_ends_runs_and_the_lease_and_nothing_else(tmp_path):
             assert (tmp_path / "work" / "out" / "m").read_text() == "model\n"
             refused = own.call("exec", "a", "--", "ls", code=8)["error"]
             assert "gpucloud pull a" in refused["hint"]
+            again = own.up("a", "--gpu", "3090", "--max-hours", "0.0025", code=8)["error"]
+            assert "files are still there" in again["message"]
             assert own.up("b", "--gpu", "3090")["deployments"][0]["state"] == "ready"
             own.call("down", "a", "--yes")
             shown = own.call("check", "ssh")["clouds"][0]["hosts"][0]["gpus"][0]
