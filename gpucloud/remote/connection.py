@@ -204,6 +204,8 @@ class SshProcess:
                 if sent == 0:
                     raise OSError("closed")
                 view = view[sent:]
+        except EOFError as error:  # what paramiko says when the socket breaks under a send
+            raise self._connection.lost() from error
         except OSError as error:
             if self._dead():
                 raise self._connection.lost() from error

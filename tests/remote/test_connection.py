@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,7 @@ from gpucloud.core.cloud import Endpoint
 from gpucloud.core.errors import HostKeyError, Unreachable, UsageError
 from gpucloud.remote import connection as room
 from gpucloud.remote import keys
-from gpucloud.remote.connection import Connection, connect, shown_host_key
+from gpucloud.remote.connection import Connection, SshProcess, connect, shown_host_key
 from tests.machines import local_machine, output, until
 from tests.sshd import SSHD, needs_sshd, openssh_server
 
@@ -377,3 +378,15 @@ def test_closing_leaves_no_thread(machine):
         with connect(machine.endpoint) as connection:
             connection.run("true").wait()
     until(lambda: set(threading.enumerate()) <= before)
+
+
+def test_a_socket_that_breaks_under_a_send_is_a_lost_link():
+    """paramiko says EOFError then, and may still think that the link lives."""
+
+    class Broken:
+        def send(self, data: bytes) -> int:
+            raise EOFError
+
+    link = SimpleNamespace(alive=True, lost=lambda: Unreachable("The connection was lost."))
+    with pytest.raises(Unreachable, match="was lost"):
+        SshProcess(link, Broken()).write(b"some bytes")  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import base64
 import json
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def ask(transport: Transport, text: str) -> list[str]:
     process = transport.run(COMMAND)
     try:
         said, complaint = _exchange(process, text)
-    except (Unreachable, BrokenPipeError) as error:
+    except Unreachable as error:
         raise AmbiguousError(f"The connection was lost while the host worked: {error}") from error
     finally:
         process.close()
@@ -84,7 +85,8 @@ def ask(transport: Transport, text: str) -> list[str]:
 
 
 def _exchange(process: Any, text: str) -> tuple[str, str]:
-    process.write(text.encode())
+    with suppress(BrokenPipeError):  # it has ended already, and what it said tells why
+        process.write(text.encode())
     process.end_input()
     said = b"".join(iter(lambda: process.read(65536), b""))
     complaint = b"".join(iter(lambda: process.read_error(65536), b""))

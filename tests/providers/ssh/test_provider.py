@@ -25,6 +25,7 @@ from gpucloud.core.tags import tags_for
 from gpucloud.providers.site import Site
 from gpucloud.providers.ssh import open_provider
 from gpucloud.providers.ssh.provider import NeverReached, SshProvider
+from gpucloud.providers.ssh.script import HostUnfit, ask
 from tests.providers.ssh.hosts import TEMPLATES
 
 OWNER = "abcdefghijkl"
@@ -124,6 +125,21 @@ def test_it_has_the_abilities_that_the_flows_look_for(lab, tmp_path):
     (tmp_path / "hosts.yaml").unlink()
     with pytest.raises(CredentialsError):
         open_provider(Site(tmp_path, "home-1", {})).identity()
+
+
+class Closed(ShellLine):
+    """A login shell that says why it takes nobody, and has ended before the script is sent."""
+
+    def write(self, data: bytes) -> None:
+        raise BrokenPipeError("the command reads no more")
+
+    def end_input(self) -> None:
+        self._answer, self._complaint = b"closed today\n", b""
+
+
+def test_a_shell_that_ends_before_it_reads_is_told_apart_from_a_lost_line(tmp_path):
+    with pytest.raises(HostUnfit, match="closed today"):
+        ask(Closed(tmp_path, ""), "echo never")
 
 
 def test_an_answer_that_is_lost_is_found_and_the_same_token_has_the_same_lease(lab):
