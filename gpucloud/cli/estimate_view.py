@@ -80,7 +80,9 @@ ASSUMED = {
     "flops_per_param_token": "operations per parameter and token",
     "pue": "PUE",
     "zero": "ZeRO stage",
-    "restart_s": "restart in seconds",
+    "restart_s": "seconds of a restart",
+    "stretch": "time over undisturbed time",
+    "hidden": "hidden share of the exchange",
     "bytes": "bytes per parameter",
 }
 VERDICTS = {"fits": "fits", "fits_with": "fits only with less", "does_not_fit": "does not fit"}

@@ -67,8 +67,9 @@ def _known(what: str, words: tuple[str, ...], list_known: Callable[[], list[str]
 
 
 def _hint(what: str, word: str, known: list[str]) -> str:
-    if len(known) <= FEW or what == "cloud":
-        return f"Known: {', '.join(known) or 'none'}."
     close = nearest(word, known)
+    if len(known) <= FEW or what == "cloud":
+        meant = f"Did you mean {close[0]}? " if close else ""
+        return f"{meant}Known: {', '.join(known) or 'none'}."
     shown = ", ".join(known[:FEW])
     return f"Did you mean {', '.join(close)}?" if close else f"Some of the {len(known)} known: {shown}."

@@ -56,7 +56,8 @@ def open_provider(name: str, site: Site) -> Provider:
     if module is None:
         return _from_elsewhere(name, site)
     if not has_driver(module):
-        raise UsageError(f"gpucloud has no driver for '{name}' yet.", f"Drivers in this version: {_listed(site)}.")
+        there = ", ".join(cloud for cloud in known_clouds() if has_driver(DRIVERS[cloud]))
+        raise UsageError(f"gpucloud has no driver for '{name}' yet.", f"Drivers in this version: {there or 'none'}.")
     return cast(Provider, import_module(module).open_provider(site))
 
 
@@ -66,9 +67,8 @@ def _from_elsewhere(name: str, site: Site) -> Provider:
     for entry in entry_points(group=ENTRY_POINTS, name=name):
         return cast(Provider, entry.load()(site))
     close = nearest(name, list(known_clouds()))
-    hint = f"Did you mean {', '.join(close)}?" if close else f"Drivers in this version: {_listed(site)}."
-    raise UsageError(f"No cloud is called '{name}'.", hint)
-
-
-def _listed(site: Site) -> str:
-    return ", ".join(name for name in usual_clouds(site) if name != "fake") or "none"
+    meant = f"Did you mean {', '.join(close)}? " if close else ""
+    raise UsageError(
+        f"gpucloud cannot start machines at '{name}'.",
+        f"{meant}It can at {', '.join(known_clouds())}; other clouds it only compares.",
+    )
