@@ -23,8 +23,10 @@ $(VENV)/.ready-dev: pyproject.toml tools/make_venv.sh
 demo: $(VENV)/.ready-demo
 	@sh tools/demo.sh "$(VENV)"
 
+# Compiled first, and caches allowed: the tests start a thousand processes, which would each compile it all again.
 test: lint
-	$(PY) -m pytest -n $(WORKERS) --dist worksteal
+	$(PY) -m compileall -q gpucloud tools
+	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 hunt: $(VENV)/.ready-dev
 	HYPOTHESIS_PROFILE=hunt $(PY) -m pytest -n $(WORKERS) --dist worksteal `grep -rl --include='test_*.py' 'from hypothesis' tests`
